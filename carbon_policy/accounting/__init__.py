@@ -1,0 +1,1 @@
+"""Energy times carbon intensity: realised grams, the counterfactual, SCI. Pure."""

@@ -1,0 +1,1 @@
+"""What `carbon-policy doctor` looks at."""

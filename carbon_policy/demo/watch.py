@@ -1,0 +1,83 @@
+"""What becomes of each job, as the server tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun
+
+from carbon_policy.demo.jobs import DemoJob
+from carbon_policy.orchestration.names import (
+    DEFERRED,
+    LABEL_CHILD,
+    LABEL_DEFERRED_UNTIL,
+    LABEL_PARENT,
+    LABEL_SITE,
+    TAG_PLACED,
+)
+
+
+@dataclass
+class Watched:
+    """One job and what is known of it.
+
+    Attributes:
+        job: The job.
+        run_id: Its gate's run; `None` until it is due.
+        stage: One word: `due later`, `asking`, `deferred`, `starting`, `running`, `done`, or the state of a failure.
+        where: The site, once there is one.
+        until: While deferred, the moment at which it is asked again, UTC.
+        why: The last decision's sentence.
+        ended: Whether nothing more is to come.
+    """
+
+    job: DemoJob
+    run_id: Any = None
+    stage: str = "due later"
+    where: str = ""
+    until: datetime | None = None
+    why: str = ""
+    ended: bool = False
+
+
+def look(client: SyncPrefectClient, watched: list[Watched]) -> None:
+    """Bring every job up to what the server knows, in two requests."""
+    children = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[TAG_PLACED])), limit=200
+    )
+    child_of = {str(child.labels.get(LABEL_PARENT)): child for child in children}
+    runs = {run.id: run for run in client.read_flow_runs(limit=200)}
+    for item in watched:
+        run = runs.get(item.run_id)
+        if run is not None and not item.ended:
+            _update(item, run, child_of.get(str(run.id)))
+
+
+def _update(item: Watched, run: FlowRun, child: FlowRun | None) -> None:
+    if child is not None:
+        if run.state is not None and run.state.is_completed():
+            item.why = (run.state.message or "").partition(": ")[2].partition(" On ")[0]
+        item.where = str(child.labels.get(LABEL_SITE, ""))
+        state = child.state
+        item.until = None
+        if state is None or state.is_scheduled() or state.is_pending():
+            item.stage = "starting"
+        elif state.is_running():
+            item.stage = "running"
+        else:
+            item.stage = "done" if state.is_completed() else f"{state.name}: {state.message}"
+            item.ended = True
+        return
+    state = run.state
+    if state is not None and state.name == DEFERRED:
+        item.stage = "deferred"
+        item.until = datetime.fromisoformat(str(run.labels[LABEL_DEFERRED_UNTIL]))
+        item.why = (state.message or "").partition(": ")[2]
+    elif state is not None and state.is_final() and LABEL_CHILD not in run.labels:
+        item.stage, item.ended = f"{state.name}: {state.message}", True
+    else:
+        item.stage = "asking"

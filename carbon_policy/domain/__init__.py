@@ -1,0 +1,1 @@
+"""The words of the field as frozen data: signal, job, site, decision. Pure."""

@@ -1,0 +1,201 @@
+"""A decision as frozen data: what to do, why, what else there was, and the evidence it was made from."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from carbon_policy.domain.chain import ChainStep
+from carbon_policy.domain.finding import Finding
+from carbon_policy.domain.job import JobSpec
+from carbon_policy.domain.signal import IntensitySeries
+from carbon_policy.domain.site import Site
+from carbon_policy.domain.times import Duration, Moment
+
+
+class Action(StrEnum):
+    """What becomes of the run now."""
+
+    RUN = "run"
+    DEFER = "defer"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+class ReasonCode(StrEnum):
+    """Why. A public contract: automations and reports match on these values, so they are never renamed."""
+
+    CRITICAL = "critical"
+    MODE_OFF = "mode-off"
+    RELEASED = "released"
+    OBSERVED = "observed"
+    NO_SIGNAL = "no-signal"
+    NO_SITE = "no-site"
+    HORIZON_TOO_SHORT = "horizon-too-short"
+    MISSED_RUN = "missed-run"
+    MISSED_SKIP = "missed-skip"
+    MISSED_FAIL = "missed-fail"
+    NOT_YET_ALLOWED = "not-yet-allowed"
+    DEFERRAL_CAP = "deferral-cap"
+    NO_ROOM_TO_WAIT = "no-room-to-wait"
+    GREENEST_NOW = "greenest-now"
+    SAVING_TOO_SMALL = "saving-too-small"
+    GREENER_LATER = "greener-later"
+    GREENER_SITE = "greener-site"
+    INTENSITY_LOW = "intensity-low"
+    INTENSITY_MEDIUM = "intensity-medium"
+    INTENSITY_HIGH_ECO = "intensity-high-eco"
+    INTENSITY_HIGH = "intensity-high"
+    WAITING_FOR_LOW = "waiting-for-low"
+    DIRECT_CALL = "direct-call"
+
+
+class Thresholds(BaseModel):
+    """What counts as low and high intensity.
+
+    Attributes:
+        low_gco2_per_kwh: At or below this is low; `None` to take `low_quantile` of the known series.
+        high_gco2_per_kwh: At or above this is high; `None` to take `high_quantile`.
+        low_quantile: Share (0 to 1) of the zone's recent history and outlook that counts as low.
+        high_quantile: Share above which it counts as high.
+        flexible_waits_when_high: Flexible jobs wait under high intensity too, and do not go to eco.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low_gco2_per_kwh: float | None = Field(default=None, ge=0)
+    high_gco2_per_kwh: float | None = Field(default=None, ge=0)
+    low_quantile: float = Field(default=0.33, ge=0, le=1)
+    high_quantile: float = Field(default=0.67, ge=0, le=1)
+    flexible_waits_when_high: bool = True
+
+
+class PolicySettings(BaseModel):
+    """What a policy is told beside the job itself.
+
+    Attributes:
+        thresholds: For the `threshold` policy.
+        start_latency: From a planned start to the job's own code: to wake, to decide again, to start a process.
+            A wait leaves this much room before the deadline.
+        minimum_deferral: A wait shorter than this is not worth a hop, and two hops that close could overlap.
+        wait_cost_per_hour: The share of the counterfactual's grams that an hour of waiting must save to be worth it.
+        price_weight_gco2_per_unit: How many grams one unit of money weighs when sites have prices; 0 ignores price.
+        near_best: Starts whose grams are within this share of the best count as equally good, and are spread.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    thresholds: Thresholds = Thresholds()
+    start_latency: Duration = timedelta(minutes=2)
+    minimum_deferral: Duration = timedelta(minutes=1)
+    wait_cost_per_hour: float = Field(default=0.0, ge=0)
+    price_weight_gco2_per_unit: float = Field(default=0.0, ge=0)
+    near_best: float = Field(default=0.0, ge=0, le=0.5)
+
+
+class Evidence(BaseModel):
+    """Everything that a decision was made from. The same evidence gives the same decision.
+
+    Attributes:
+        job: What names the job run; the jitter that spreads equal starts is made from it.
+        now: When it was asked, UTC.
+        submitted_at: When the run was due, UTC.
+        spec: What is said of the job.
+        sources: Where each field of `spec` came from.
+        settings: What the policy was told.
+        sites: The sites that could be chosen, the reference (`fast`) first.
+        outlook: Zone to intensity, from `now` (or its recent history, for quantiles) to the horizon.
+        steps: Zone to the step of the fallback chain at which its outlook was found.
+        findings: What was amiss with the signals, and what was done about it.
+        deferrals: How often the run was deferred before.
+        released: Someone said: go now.
+        notes: What else went wrong on the way to this evidence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: str
+    now: Moment
+    submitted_at: Moment
+    spec: JobSpec
+    sources: dict[str, str] = Field(default_factory=dict)
+    settings: PolicySettings = PolicySettings()
+    sites: tuple[Site, ...]
+    outlook: dict[str, IntensitySeries] = Field(default_factory=dict)
+    steps: dict[str, ChainStep] = Field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    deferrals: int = Field(default=0, ge=0)
+    released: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Notes and findings as sentences, for people."""
+        return (*self.notes, *(str(finding) for finding in self.findings))
+
+
+class Option(BaseModel):
+    """One place and time at which the job could run.
+
+    Attributes:
+        site: Name of the site.
+        tier: Its tier.
+        start: UTC.
+        finish: UTC; on a slower site the run is longer.
+        energy_kwh: Expected, PUE included.
+        gco2: Expected grams, from the outlook.
+        note: Why it was, or was not, taken.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    site: str
+    tier: str
+    start: Moment
+    finish: Moment
+    energy_kwh: float
+    gco2: float | None
+    note: str = ""
+
+
+class Decision(BaseModel):
+    """What to do with a run.
+
+    Attributes:
+        action: Run, defer, skip or fail.
+        site: Name of the site to run on (for a deferral: the one expected at `start`); `None` when skipped.
+        start: When to run, UTC; for a deferral the planned start.
+        reason: Stable code.
+        sentence: The reason for people.
+        ask_again_at: For a deferral, when to decide again, UTC.
+        chosen: The option taken, with its expected grams.
+        alternatives: The best option of each site, now and later, the greenest first.
+        counterfactual: The same job at once on the reference site.
+        would_have: In `observe` mode, what would have been done.
+        evidence: What it was made from.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    action: Action
+    site: str | None
+    start: Moment
+    reason: ReasonCode
+    sentence: str
+    ask_again_at: Moment | None = None
+    chosen: Option | None = None
+    alternatives: tuple[Option, ...] = ()
+    counterfactual: Option | None = None
+    would_have: Decision | None = None
+    evidence: Evidence
+
+    @property
+    def predicted_saving_gco2(self) -> float | None:
+        """Expected grams saved against the counterfactual; negative where it costs more."""
+        if self.chosen is None or self.counterfactual is None:
+            return None
+        if self.chosen.gco2 is None or self.counterfactual.gco2 is None:
+            return None
+        return self.counterfactual.gco2 - self.chosen.gco2

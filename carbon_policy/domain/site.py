@@ -1,0 +1,50 @@
+"""A site: a work pool with where it stands, what it draws and how fast it is."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Tier(StrEnum):
+    """`fast` runs at full speed; `eco` has constrained resources."""
+
+    FAST = "fast"
+    ECO = "eco"
+
+
+class Site(BaseModel):
+    """A work pool with its zone, tier, power and speed.
+
+    Attributes:
+        name: What people and decisions call it.
+        work_pool: The Prefect work pool that a job placed here goes to.
+        tier: `fast` or `eco`.
+        zone: The grid it draws from, as Electricity Maps' key.
+        power_w: What one running job draws here, watts, before PUE.
+        idle_power_w: What is drawn for the job whether it computes or not (its share of the idle machine), watts;
+            part of `power_w`.
+        speed: Work done per unit of time relative to the reference site (1.0). An eco site at 0.5 takes twice as long.
+        pue: Power usage effectiveness of the building: energy drawn per energy used, at least 1.
+        price_per_kwh: Money per kWh, for display and budgets.
+        enabled: A disabled site is never chosen.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    work_pool: str = Field(min_length=1)
+    tier: Tier
+    zone: str = Field(min_length=1)
+    power_w: float = Field(gt=0, le=1e6)
+    idle_power_w: float = Field(default=0.0, ge=0, le=1e6)
+    speed: float = Field(default=1.0, gt=0, le=100)
+    pue: float = Field(default=1.0, ge=1, le=5)
+    price_per_kwh: float | None = Field(default=None, ge=0)
+    enabled: bool = True
+
+    @property
+    def drawn_kw(self) -> float:
+        """What a running job makes the building draw, kW, PUE included."""
+        return self.power_w * self.pue / 1000

@@ -1,0 +1,1 @@
+"""CodeCarbon around a job: what was measured, what was modelled, always labelled."""

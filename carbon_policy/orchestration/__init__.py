@@ -1,0 +1,1 @@
+"""Prefect: the decorator, the policy task, the gate flow, deferral and twins."""

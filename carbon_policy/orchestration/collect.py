@@ -1,0 +1,202 @@
+"""Filling the ledger from what runs left on the Prefect server.
+
+Idempotent: a run that is in the ledger with its actual intensities is not touched again; one that was recorded
+on a forecast is recorded anew once the actual intensities are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+
+from carbon_policy.domain.decision import Decision
+from carbon_policy.domain.energy import EnergyReading
+from carbon_policy.domain.errors import CarbonPolicyError
+from carbon_policy.domain.ledger import LedgerEntry
+from carbon_policy.domain.signal import IntensitySeries
+from carbon_policy.energy.estimate import estimate_from_site
+from carbon_policy.grid.series import changed
+from carbon_policy.orchestration.directory import Directory, read_directory
+from carbon_policy.orchestration.emissions import emissions_markdown, emissions_table, entry_of
+from carbon_policy.orchestration.names import (
+    GATE_RUN,
+    LABEL_ENERGY_FAILURE,
+    LABEL_USER_DEPLOYMENT,
+    TAG_PLACED,
+)
+from carbon_policy.orchestration.records import (
+    artifact_key,
+    leave_artifact,
+    quietly,
+    read_decision,
+    read_energy,
+)
+from carbon_policy.orchestration.runs import all_runs
+from carbon_policy.orchestration.settings import CarbonSettings
+from carbon_policy.outlook.view import GridView, grid_view
+from carbon_policy.policies.options import reference_site
+from carbon_policy.store.ledger import Ledger
+
+SETTLES_AFTER = timedelta(days=7)
+"""Sources revise their estimates for a day or two; some never measure at all."""
+
+
+@dataclass
+class Collected:
+    """What one pass over the server came to.
+
+    Attributes:
+        recorded: Ids of runs that were added to the ledger, or recorded anew.
+        settled: How many were in the ledger already, with actual intensities.
+        left_out: Id of a run to why it could not be recorded.
+    """
+
+    recorded: list[str] = field(default_factory=list)
+    settled: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def collect(
+    client: SyncPrefectClient, ledger: Ledger, policy_block: str, now: datetime | None = None
+) -> Collected:
+    """Bring the ledger up to what the server knows.
+
+    Args:
+        client: A client of the server.
+        ledger: Is filled.
+        policy_block: Names the grid sources that know the actual intensities.
+        now: UTC; the clock's, if not given.
+    """
+    now = now or datetime.now(UTC)
+    directory = _directory(client, policy_block)
+    settled = {entry.job_run_id for entry in ledger.entries() if entry.settled}
+    result = Collected()
+
+    @cache
+    def flow_name(flow_id: Any) -> str:
+        return client.read_flow(flow_id).name
+
+    pinned, keyed = (directory.sources, directory.keyed) if directory else ((), None)
+    with grid_view(CarbonSettings().history_address, pinned, keyed) as grid:
+        for run in _ended_runs(client):
+            if str(run.id) in settled:
+                result.settled += 1
+                continue
+            try:
+                entry = _entry(client, run, flow_name(run.flow_id), grid, now)
+            except (CarbonPolicyError, ValueError) as error:
+                result.left_out[str(run.id)] = str(error)
+                continue
+            outcome = ledger.record([entry])
+            if outcome.added or outcome.updated:
+                result.recorded.append(str(run.id))
+                quietly("leave the run's account", partial(_leave, client, run, entry))
+    return result
+
+
+def _directory(client: SyncPrefectClient, policy_block: str) -> Directory | None:
+    """A team's choices; `None` where it has no policy block, as for direct calls alone."""
+    try:
+        return read_directory(client, policy_block)
+    except CarbonPolicyError:
+        return None
+
+
+def _ended_runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
+    return all_runs(
+        client,
+        sort=FlowRunSort.START_TIME_ASC,
+        flow_run_filter=FlowRunFilter(
+            tags=FlowRunFilterTags(all_=[TAG_PLACED]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=sorted(TERMINAL_STATES))),
+        ),
+    )
+
+
+def _entry(client: SyncPrefectClient, run: FlowRun, flow: str, grid: GridView, now: datetime) -> LedgerEntry:
+    gate_run = (run.job_variables or {}).get(GATE_RUN, run.id)
+    decision = read_decision(client, gate_run)
+    if decision is None:
+        raise CarbonPolicyError("No decision was left for it; its artifacts may have been deleted.")
+    if run.start_time is None or run.end_time is None:
+        raise CarbonPolicyError(f"It never started, and is {run.state_name}.")
+    readings = read_energy(client, run.id) or [_estimate(run, decision)]
+    span = (readings[0].started_at, readings[-1].ended_at)
+    return entry_of(
+        run=run,
+        flow=flow,
+        deployment=str(run.labels[LABEL_USER_DEPLOYMENT]) if LABEL_USER_DEPLOYMENT in run.labels else None,
+        decision=decision,
+        readings=readings,
+        actual=_actual(decision, span, grid, now),
+        state=run.state_type.value if run.state_type else "UNKNOWN",
+        span=span,
+    )
+
+
+def _estimate(run: FlowRun, decision: Decision) -> EnergyReading:
+    site = next(site for site in decision.evidence.sites if site.name == decision.site)
+    failure = run.labels.get(LABEL_ENERGY_FAILURE)
+    why = (
+        f"not measured: {failure}"
+        if failure
+        else "not measured: the run left no reading, as without carbon_policy"
+    )
+    assert run.start_time is not None  # noqa: S101  The caller checked.
+    assert run.end_time is not None  # noqa: S101
+    return estimate_from_site(site, run.start_time.astimezone(UTC), run.end_time.astimezone(UTC), why)
+
+
+def _actual(
+    decision: Decision, span: tuple[datetime, datetime], grid: GridView, now: datetime
+) -> dict[str, IntensitySeries]:
+    """The actual intensities of the run's zone and of the reference's, where they are known in full.
+
+    What a source has called an estimate for `SETTLES_AFTER` is as good as it will get.
+    """
+    evidence = decision.evidence
+    site = next(site for site in evidence.sites if site.name == decision.site)
+    reference = reference_site(evidence) or site
+    at_once_ends = evidence.submitted_at + (span[1] - span[0]) * (site.speed / reference.speed)
+    start, end = min(evidence.submitted_at, span[0]), max(span[1], at_once_ends)
+    found = {}
+    for zone in {site.zone, reference.zone}:
+        answer = grid.actuals(zone, start, end)
+        series = answer.series
+        if series is None or not series.covers(start, end):
+            continue
+        if now - end > SETTLES_AFTER:
+            series = changed(series, estimated=())
+        found[zone] = series
+    return found
+
+
+def _leave(client: SyncPrefectClient, run: FlowRun, entry: LedgerEntry) -> None:
+    """The run's account on the server, for people: a new version under the same keys."""
+    leave_artifact(
+        client,
+        run,
+        artifact_key("emissions", entry.flow, entry.deployment),
+        "markdown",
+        emissions_markdown(entry),
+    )
+    leave_artifact(
+        client,
+        run,
+        artifact_key("emissions-table", entry.flow, entry.deployment),
+        "table",
+        emissions_table(entry),
+    )

@@ -1,0 +1,52 @@
+"""The names that carbon-policy leaves on a Prefect server: variables, labels, tags, artifact keys.
+
+All of them are read back by someone, so all of them are a contract.
+"""
+
+from __future__ import annotations
+
+from carbon_policy.domain.precedence import setting_names
+
+PLACED = "carbon_placed"
+"""Job variable of a run that was placed: the name of the site. Such a run is never decided again."""
+
+GATE_RUN = "carbon_gate_run"
+"""Job variable of a placed run: the id of the run that placed it."""
+
+DECLARED = "carbon_declared"
+"""Job variable of a deployment: what the decorator on its flow said, recorded when it was deployed."""
+
+POLICY_BLOCK = "policy_block"
+"""Job variable: the name of the Carbon Policy block to decide by."""
+
+OWN_VARIABLES = frozenset({PLACED, GATE_RUN, DECLARED, POLICY_BLOCK})
+POLICY_VARIABLES = setting_names() | {POLICY_BLOCK}
+"""What a user may say of a job in job variables."""
+
+LABEL = "carbon-policy."
+LABEL_PARENT = LABEL + "gate-run"
+LABEL_CHILD = LABEL + "job-run"
+LABEL_SITE = LABEL + "site"
+LABEL_TIER = LABEL + "tier"
+LABEL_REASON = LABEL + "reason"
+LABEL_DEFERRALS = LABEL + "deferrals"
+LABEL_SUBMITTED = LABEL + "submitted-at"
+LABEL_DEFERRED_UNTIL = LABEL + "deferred-until"
+LABEL_RELEASED = LABEL + "released"
+LABEL_RELEASE_NOTE = LABEL + "release-note"
+LABEL_USER_DEPLOYMENT = LABEL + "deployment"
+LABEL_ENERGY_FAILURE = LABEL + "energy-failure"
+
+TAG_TWIN = "carbon-twin"
+TAG_PLACED = "carbon-placed"
+
+CARBON_POOL = "carbon"
+DEFAULT_POLICY_BLOCK = "default"
+
+DEFERRED = "Deferred"
+"""State name of a run that waits for a greener window."""
+
+
+def twin_name(deployment: str, site: str) -> str:
+    """The name of the deployment on a site's pool that does the work of `deployment`."""
+    return f"{deployment}@{site}"

@@ -1,0 +1,74 @@
+"""The carbon-policy task: the one place where a run's fate is decided, for gate and decorator alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+
+from carbon_policy.domain.decision import Decision
+from carbon_policy.domain.precedence import DEPLOYMENT, RUN
+from carbon_policy.orchestration.deferral import deferrals_of, submitted_at_of
+from carbon_policy.orchestration.directory import pool_variables, read_directory
+from carbon_policy.orchestration.evidence import gather
+from carbon_policy.orchestration.names import LABEL_RELEASED
+from carbon_policy.orchestration.settings import CarbonSettings
+from carbon_policy.orchestration.variables import check_names, policy_block_name, resolve_spec
+from carbon_policy.policies import decide
+
+
+@task(name="carbon-policy", persist_result=False, cache_policy=NO_CACHE, retries=0)
+def consult(run_id: str, declared: Mapping[str, Any] | None = None) -> Decision:
+    """Decide what becomes of a flow run, and change nothing.
+
+    Args:
+        run_id: The flow run.
+        declared: The decorator's arguments, where the decorator asks; else those recorded with the deployment.
+
+    Raises:
+        InvalidInputError: What was said of the job is refused.
+        SetupError: The policy block, or something that it names, is missing.
+    """
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(UUID(run_id))
+        deployment = client.read_deployment(run.deployment_id) if run.deployment_id else None
+        return decide_for(client, run, deployment, declared, datetime.now(UTC))
+
+
+def decide_for(
+    client: SyncPrefectClient,
+    run: FlowRun,
+    deployment: DeploymentResponse | None,
+    declared: Mapping[str, Any] | None,
+    now: datetime,
+) -> Decision:
+    """`consult` for a run that has been read, at a moment that is given (UTC)."""
+    settings = CarbonSettings()
+    directory = read_directory(client, policy_block_name(run, deployment, settings))
+    deployment_variables = deployment.job_variables if deployment else None
+    pool = directory.pools.get(deployment.work_pool_name or "") if deployment else None
+    known = directory.infrastructure_variables | (pool_variables(pool).keys() if pool else set())
+    check_names(deployment_variables, known, DEPLOYMENT.capitalize())
+    check_names(run.job_variables, known, RUN.capitalize())
+    if deployment is not None and not deployment.work_pool_name:
+        # A deployment that is served has no pool: its code is where it is served, and nowhere else.
+        directory = replace(directory, sites=directory.sites[:1])
+    resolved = resolve_spec(run.job_variables, deployment_variables, declared, directory.policy, settings)
+    evidence = gather(
+        directory,
+        resolved,
+        job=str(run.id),
+        now=now,
+        submitted_at=submitted_at_of(run, now),
+        deferrals=deferrals_of(run),
+        released=bool(run.labels.get(LABEL_RELEASED)),
+    )
+    return decide(evidence)

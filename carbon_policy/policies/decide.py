@@ -1,0 +1,119 @@
+"""The one entry: evidence in, decision out."""
+
+from __future__ import annotations
+
+from carbon_policy.domain.decision import Action, Decision, Evidence, ReasonCode
+from carbon_policy.domain.job import Mode, OnMissed, PolicyName, Urgency
+from carbon_policy.domain.site import Site
+from carbon_policy.domain.times import format_duration
+from carbon_policy.policies.greenest import greenest
+from carbon_policy.policies.options import option_at, reference_site, run_time
+from carbon_policy.policies.threshold import threshold
+from carbon_policy.policies.verdict import Verdict
+
+_POLICIES = {PolicyName.GREENEST: greenest, PolicyName.THRESHOLD: threshold}
+
+_ON_MISSED = {
+    OnMissed.RUN: (Action.RUN, ReasonCode.MISSED_RUN, "runs at once"),
+    OnMissed.SKIP: (Action.SKIP, ReasonCode.MISSED_SKIP, "is skipped, as on_missed says"),
+    OnMissed.FAIL: (Action.FAIL, ReasonCode.MISSED_FAIL, "fails, as on_missed says"),
+}
+
+
+def decide(evidence: Evidence) -> Decision:
+    """Decide what becomes of a run.
+
+    Pure: the same evidence gives the same decision. It never raises for want of a signal: then it runs the
+    job at once and says so.
+
+    Args:
+        evidence: Everything known, `now` included.
+
+    Returns:
+        The decision. In `observe` mode it runs the job at once and holds what it would have done.
+    """
+    reference = reference_site(evidence)
+    if reference is None:
+        return Decision(
+            action=Action.FAIL,
+            site=None,
+            start=evidence.now,
+            reason=ReasonCode.NO_SITE,
+            sentence="No site is left: every one is disabled, or excluded by allowed_sites or allowed_zones."
+            f" Known sites: {', '.join(site.name for site in evidence.sites) or 'none'}.",
+            evidence=evidence,
+        )
+    verdict = _verdict(evidence, reference)
+    decision = _as_decision(evidence, reference, verdict)
+    if evidence.spec.mode is Mode.OBSERVE and verdict.reason is not ReasonCode.RELEASED:
+        observed = Verdict(
+            Action.RUN,
+            option_at(evidence, reference, evidence.now),
+            ReasonCode.OBSERVED,
+            f"Only observing, so it runs at once on {reference.name}. Would have: {verdict.sentence}",
+            verdict.alternatives,
+        )
+        return _as_decision(evidence, reference, observed).model_copy(
+            # The evidence is the same object; held once, the record stays half the size.
+            update={"would_have": decision}
+        )
+    return decision
+
+
+def _verdict(evidence: Evidence, reference: Site) -> Verdict:
+    spec = evidence.spec
+    at_once = option_at(evidence, reference, evidence.now)
+
+    def run(reason: ReasonCode, sentence: str) -> Verdict:
+        return Verdict(Action.RUN, at_once, reason, sentence)
+
+    if evidence.released:
+        return run(ReasonCode.RELEASED, f"Someone released it: runs now on {reference.name}.")
+    if spec.mode is Mode.OFF:
+        return run(ReasonCode.MODE_OFF, f"carbon-policy is off: runs now on {reference.name}.")
+    if spec.urgency is Urgency.CRITICAL:
+        return run(ReasonCode.CRITICAL, f"Critical jobs never wait: runs now on {reference.name}.")
+    window = spec.window(evidence.submitted_at)
+    latest = window.latest_start_for(run_time(evidence, reference))
+    if latest is not None and evidence.now > latest:
+        action, reason, what = _ON_MISSED[spec.on_missed]
+        late = evidence.now - latest
+        return Verdict(
+            action, at_once, reason, f"Its latest start passed {format_duration(late)} ago, so it {what}."
+        )
+    series = evidence.outlook.get(reference.zone)
+    known = series is not None and series.start <= evidence.now < series.end
+    starts = window.start_intervals(evidence.now, run_time(evidence, reference))
+    if starts and starts[0][0] > evidence.now and not (known and spec.policy is PolicyName.GREENEST):
+        # Hours are hours, whatever the grid says; the rule is asked when they begin.
+        opens = starts[0][0]
+        return Verdict(
+            Action.DEFER,
+            option_at(evidence, reference, opens),
+            ReasonCode.NOT_YET_ALLOWED,
+            f"May not start before {opens:%Y-%m-%d %H:%M} UTC; it is decided then.",
+        )
+    if not known:
+        # The reference's zone is what every saving is judged against: without it there is nothing to weigh.
+        why = f" ({'; '.join(evidence.remarks)})" if evidence.remarks else ""
+        return run(
+            ReasonCode.NO_SIGNAL,
+            f"No usable carbon signal for {reference.zone}{why}: runs now on {reference.name}.",
+        )
+    return _POLICIES[spec.policy](evidence, reference)
+
+
+def _as_decision(evidence: Evidence, reference: Site, verdict: Verdict) -> Decision:
+    placed = verdict.action in (Action.RUN, Action.DEFER)
+    return Decision(
+        action=verdict.action,
+        site=verdict.option.site if placed else None,
+        start=verdict.option.start,
+        reason=verdict.reason,
+        sentence=verdict.sentence,
+        ask_again_at=verdict.option.start if verdict.action is Action.DEFER else None,
+        chosen=verdict.option if placed else None,
+        alternatives=verdict.alternatives,
+        counterfactual=option_at(evidence, reference, evidence.now),
+        evidence=evidence,
+    )

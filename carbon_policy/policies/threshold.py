@@ -1,0 +1,109 @@
+"""The rules the project was born from: low, medium and high intensity."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode
+from carbon_policy.domain.job import Urgency
+from carbon_policy.domain.signal import IntensitySeries, quantile_gco2_per_kwh
+from carbon_policy.domain.site import Site, Tier
+from carbon_policy.policies.options import eligible_sites, option_at, run_time, site_options
+from carbon_policy.policies.verdict import Verdict
+
+
+class Level(StrEnum):
+    """How dirty the grid is now, by the thresholds."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+def threshold(evidence: Evidence, reference: Site) -> Verdict:
+    """Decide by the intensity of this moment.
+
+    Low: now, fast. Medium: flexible jobs wait, others run. High: jobs go to eco, or flexible ones wait
+    where the settings say so. A job waits for the first slot at or below the low threshold that its window
+    reaches; if there is none, it takes the greenest start if that is greener than now.
+
+    Args:
+        evidence: What is known; the outlook of the reference's zone must cover now.
+        reference: Where the job would run at once.
+    """
+    series = evidence.outlook[reference.zone]
+    low, high = _limits(evidence, series)
+    value = series.at(evidence.now)
+    level = Level.LOW if value <= low else Level.HIGH if value >= high else Level.MEDIUM
+    at_once = option_at(evidence, reference, evidence.now)
+    says = f"The grid is at {value:.0f} g/kWh, {level.value} (low to {low:.0f}, high from {high:.0f})"
+
+    may_wait = evidence.spec.urgency is Urgency.FLEXIBLE and level is not Level.LOW
+    if level is Level.HIGH and not evidence.settings.thresholds.flexible_waits_when_high:
+        may_wait = False
+    later = _first_low_start(evidence, reference, series, low) if may_wait else None
+    if later is not None and evidence.deferrals < evidence.spec.max_deferrals:
+        return Verdict(
+            Action.DEFER,
+            later,
+            ReasonCode.WAITING_FOR_LOW,
+            f"{says}; flexible, so it waits for {series.at(later.start):.0f} g/kWh at {later.start:%H:%M} UTC.",
+            (later, at_once),
+        )
+    if level is Level.HIGH:
+        eco = _feasible_eco(evidence)
+        if eco is not None:
+            return Verdict(
+                Action.RUN,
+                eco,
+                ReasonCode.INTENSITY_HIGH_ECO,
+                f"{says}; runs now on {eco.site} with constrained resources.",
+                (eco, at_once),
+            )
+    reason = {
+        Level.LOW: ReasonCode.INTENSITY_LOW,
+        Level.MEDIUM: ReasonCode.INTENSITY_MEDIUM,
+        Level.HIGH: ReasonCode.INTENSITY_HIGH,
+    }[level]
+    return Verdict(Action.RUN, at_once, reason, f"{says}; runs now on {reference.name}.", (at_once,))
+
+
+def _limits(evidence: Evidence, series: IntensitySeries) -> tuple[float, float]:
+    """The low and the high threshold, g/kWh: as given, or as quantiles of the known hours."""
+    thresholds = evidence.settings.thresholds
+    low, high = thresholds.low_gco2_per_kwh, thresholds.high_gco2_per_kwh
+    if low is None:
+        low = quantile_gco2_per_kwh(series, thresholds.low_quantile)
+    if high is None:
+        high = quantile_gco2_per_kwh(series, thresholds.high_quantile)
+    return low, max(low, high)
+
+
+def _first_low_start(evidence: Evidence, site: Site, series: IntensitySeries, low: float) -> Option | None:
+    window = evidence.spec.window(evidence.submitted_at)
+    earliest = evidence.now + evidence.settings.minimum_deferral
+    latest = window.latest_start_for(run_time(evidence, site))
+    for opens, closes in window.start_intervals(evidence.now, run_time(evidence, site)):
+        if latest is not None:
+            closes = min(closes, latest - evidence.settings.start_latency)
+        for index, value in enumerate(series.values_gco2_per_kwh):
+            start = max(series.slot_start(index), opens, earliest)
+            if value <= low and start <= closes and start < series.slot_start(index + 1):
+                return option_at(evidence, site, start)
+    best = site_options(evidence, site).later
+    now = option_at(evidence, site, evidence.now)
+    if best is None or best.gco2 is None or now.gco2 is None:
+        return None
+    return (
+        best if best.gco2 <= now.gco2 * (1 - evidence.spec.minimum_saving) and best.gco2 < now.gco2 else None
+    )
+
+
+def _feasible_eco(evidence: Evidence) -> Option | None:
+    """The first eco site on which the job, slower as it is there, still keeps its window."""
+    window = evidence.spec.window(evidence.submitted_at)
+    for site in eligible_sites(evidence):
+        latest = window.latest_start_for(run_time(evidence, site))
+        if site.tier is Tier.ECO and (latest is None or evidence.now <= latest):
+            return option_at(evidence, site, evidence.now)
+    return None

@@ -1,0 +1,93 @@
+"""Work pools: what the files make of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import WorkPool
+from prefect.exceptions import ObjectNotFound
+
+from carbon_policy.domain.errors import SetupError
+from carbon_policy.orchestration.directory import pool_variables
+from carbon_policy.provision.files import Infrastructure, WorkPoolEntry
+from carbon_policy.provision.plan import Kind, Step, compared
+from carbon_policy.provision.project import Project
+from carbon_policy.provision.templates import base_job_template
+
+_FIELDS = {"description": "description", "concurrency_limit": "concurrency_limit", "paused": "is_paused"}
+
+
+async def plan_pool(
+    client: PrefectClient, entry: WorkPoolEntry, project: Project, infrastructure: Infrastructure
+) -> Step:
+    """The step that makes a work pool what the files say.
+
+    Args:
+        client: A client of the server.
+        entry: What the files say.
+        project: All that the files say.
+        infrastructure: The form in which a pool with several forms is made.
+
+    Raises:
+        SetupError: The pool exists with another type, or its worker is not installed.
+    """
+    worker_type, template = entry.form(infrastructure)
+    existing = await read_pool(client, entry.name)
+    if existing is not None and existing.type != worker_type:
+        other = (
+            f", or apply with --infrastructure {existing.type}" if existing.type in entry.templates else ""
+        )
+        raise SetupError(
+            f"{entry.where}: work pool {entry.name!r} exists with type {existing.type!r}, and a pool cannot become"
+            f" {worker_type!r}. Delete it (prefect work-pool delete {entry.name}){other}."
+        )
+    wanted: dict[str, Any] = {
+        field: getattr(entry, name) for name, field in _FIELDS.items() if name in entry.model_fields_set
+    }
+    wanted["base_job_template"] = base_job_template(worker_type, template)
+
+    async def make() -> None:
+        if existing is None:
+            await client.create_work_pool(WorkPoolCreate(name=entry.name, type=worker_type, **wanted))
+        else:
+            await client.update_work_pool(entry.name, WorkPoolUpdate(**wanted))
+
+    old = existing.model_dump(mode="json") if existing is not None else None
+    return Step(compared(Kind.WORK_POOL, entry.name, old, wanted, project.secrets), make)
+
+
+async def forms_in_use(client: PrefectClient, project: Project) -> set[Infrastructure]:
+    """The forms in which the pools that have several are on the server already."""
+    existing = [await read_pool(client, entry.name) for entry in project.work_pools if entry.templates]
+    return {
+        Infrastructure(pool.type)
+        for pool in existing
+        if pool is not None and pool.type in set(Infrastructure)
+    }
+
+
+async def read_pool(client: PrefectClient, name: str) -> WorkPool | None:
+    """The pool on the server, or `None`."""
+    try:
+        return await client.read_work_pool(name)
+    except ObjectNotFound:
+        return None
+
+
+async def pool_exists(client: PrefectClient, name: str, project: Project) -> bool:
+    """Whether the pool is in the files or on the server."""
+    return any(pool.name == name for pool in project.work_pools) or await read_pool(client, name) is not None
+
+
+async def variables_of_pool(
+    client: PrefectClient, name: str, project: Project, infrastructure: Infrastructure
+) -> frozenset[str]:
+    """The job variables that a pool knows, as the files make it or else as it is on the server."""
+    for entry in project.work_pools:
+        if entry.name == name:
+            template = base_job_template(*entry.form(infrastructure))
+            return frozenset(template.get("variables", {}).get("properties", {}))
+    existing = await read_pool(client, name)
+    return frozenset(pool_variables(existing) if existing is not None else ())
