@@ -8,6 +8,7 @@ from functools import cached_property
 from inspect import isabstract
 from typing import Any, TypeVar
 
+import httpx
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import BlockDocument, WorkPool, WorkPoolStatus
@@ -161,11 +162,7 @@ def keyed_sources(client: SyncPrefectClient) -> list[GridSource]:
     for slug, kind in source_kinds().items():
         if kind in KEYLESS_KINDS or issubclass(kind, ReplayedSource):
             continue
-        try:
-            documents = client.read_block_documents_by_type(slug, include_secrets=True)
-        except ObjectNotFound:
-            continue
-        for document in documents:
+        for document in _documents_of_type(client, slug):
             try:
                 found.append(kind.model_validate(document.data))
             except Exception as error:  # A source of somebody else's may raise anything.
@@ -176,6 +173,17 @@ def keyed_sources(client: SyncPrefectClient) -> list[GridSource]:
                     _without_values(error),
                 )
     return found
+
+
+def _documents_of_type(client: SyncPrefectClient, slug: str) -> list[BlockDocument]:
+    """The blocks of a type; none where the type itself was never registered with this server."""
+    try:
+        return client.read_block_documents_by_type(slug, include_secrets=True)
+    except (ObjectNotFound, httpx.HTTPStatusError) as error:
+        # Of all the client's reading methods this one lets the bare status through.
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        return []
 
 
 def _without_values(error: Exception) -> str:

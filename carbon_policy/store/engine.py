@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,11 @@ def _open_sqlite(url: URL, patience_s: float) -> Engine:
 def _use_wal(connection: Any, _record: Any) -> None:
     """Write-ahead logging: readers and the one writer do not block each other."""
     cursor = connection.cursor()
-    # The setting stays in the file, and making it needs the file alone: so only where it is not made yet.
-    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        cursor.execute("PRAGMA journal_mode = WAL")
+    # The setting stays in the file, and making it needs the file alone: so only where it is not made yet. SQLite does
+    # not wait for that where others have just opened the file too; one of those who open it makes it.
+    with suppress(sqlite3.OperationalError):
+        if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            cursor.execute("PRAGMA journal_mode = WAL")
     cursor.close()
 
 

@@ -6,9 +6,9 @@ import logging
 from types import SimpleNamespace
 from typing import Any, cast
 
+import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
 from carbon_policy.domain.times import parse_moment
@@ -36,7 +36,10 @@ class Server:
             if kind.get_block_type_slug() == slug
         ]
         if not found:
-            raise ObjectNotFound(http_exc=RuntimeError("no such block type"))
+            request = httpx.Request("GET", f"http://server/block_types/slug/{slug}/block_documents")
+            raise httpx.HTTPStatusError(
+                "404 Not Found", request=request, response=httpx.Response(404, request=request)
+            )
         return found
 
 
