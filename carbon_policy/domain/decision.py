@@ -7,7 +7,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from carbon_policy.domain.budget import BudgetUse
 from carbon_policy.domain.chain import ChainStep
+from carbon_policy.domain.estimate import Estimate
 from carbon_policy.domain.finding import Finding
 from carbon_policy.domain.job import JobSpec
 from carbon_policy.domain.signal import IntensitySeries
@@ -50,6 +52,14 @@ class ReasonCode(StrEnum):
     INTENSITY_HIGH = "intensity-high"
     WAITING_FOR_LOW = "waiting-for-low"
     DIRECT_CALL = "direct-call"
+    TOO_UNCERTAIN = "too-uncertain"
+    KEPT_PLAN = "kept-plan"
+    SLICE_NOW = "slice-now"
+    GREENER_SLICES = "greener-slices"
+    OVER_BUDGET_DEFERRED = "over-budget-deferred"
+    OVER_BUDGET_ECO = "over-budget-eco"
+    OVER_BUDGET_HELD = "over-budget-held"
+    OVER_BUDGET_REFUSED = "over-budget-refused"
 
 
 class Thresholds(BaseModel):
@@ -72,6 +82,39 @@ class Thresholds(BaseModel):
     flexible_waits_when_high: bool = True
 
 
+class Ranking(BaseModel):
+    """How sites are weighed against each other; each criterion counts from 0 (the worst on offer) to 1 (the best).
+
+    Attributes:
+        carbon: Weight of the expected grams.
+        price: Weight of the expected money.
+        latency: Weight of the time to reach the site.
+        availability: Weight of the share of time in which the site can be used.
+        priority: Weight of the team's own preference.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    carbon: float = Field(default=0.0, ge=0)
+    price: float = Field(default=0.0, ge=0)
+    latency: float = Field(default=0.0, ge=0)
+    availability: float = Field(default=0.0, ge=0)
+    priority: float = Field(default=0.0, ge=0)
+
+
+class RankingProfile(StrEnum):
+    """Named weights: `carbon-first` takes the fewest grams, `service-first` weighs how well a site serves."""
+
+    CARBON_FIRST = "carbon-first"
+    SERVICE_FIRST = "service-first"
+
+
+RANKINGS = {
+    RankingProfile.CARBON_FIRST: Ranking(carbon=1.0),
+    RankingProfile.SERVICE_FIRST: Ranking(availability=0.3, latency=0.25, price=0.25, priority=0.2),
+}
+
+
 class PolicySettings(BaseModel):
     """What a policy is told beside the job itself.
 
@@ -83,6 +126,9 @@ class PolicySettings(BaseModel):
         wait_cost_per_hour: The share of the counterfactual's grams that an hour of waiting must save to be worth it.
         price_weight_gco2_per_unit: How many grams one unit of money weighs when sites have prices; 0 ignores price.
         near_best: Starts whose grams are within this share of the best count as equally good, and are spread.
+        ranking: How sites are weighed.
+        transfer_kwh_per_gb: Energy to move a GB of data to another zone.
+        replan_margin: A plan that was made is changed only for a saving of at least this share of its grams.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -93,6 +139,25 @@ class PolicySettings(BaseModel):
     wait_cost_per_hour: float = Field(default=0.0, ge=0)
     price_weight_gco2_per_unit: float = Field(default=0.0, ge=0)
     near_best: float = Field(default=0.0, ge=0, le=0.5)
+    ranking: Ranking = RANKINGS[RankingProfile.CARBON_FIRST]
+    transfer_kwh_per_gb: float = Field(default=0.001, ge=0)
+    replan_margin: float = Field(default=0.02, ge=0, le=1)
+
+
+class Plan(BaseModel):
+    """What was planned for a waiting run when it was last decided.
+
+    Attributes:
+        site: Name of the site.
+        start: When it was to start, UTC.
+        decided_at: When that was planned, UTC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    site: str
+    start: Moment
+    decided_at: Moment
 
 
 class Evidence(BaseModel):
@@ -112,6 +177,14 @@ class Evidence(BaseModel):
         deferrals: How often the run was deferred before.
         released: Someone said: go now.
         notes: What else went wrong on the way to this evidence.
+        quantiles: Zone to levels (0 to 1) to one value for each slot of the zone's outlook, g/kWh; a zone of whose
+            errors nothing is known is missing.
+        skill: Zone to the share (at most 1, and below 0 where it misleads) of the perfect-foresight saving that
+            following its forecasts has kept; a zone of which that is not known is missing.
+        estimates: Site to the job's duration and energy there; a site without one takes what the job and the site say.
+        plan: What was planned before, for a run that waits.
+        progress: The share of the work (0 to 1) that is done and saved, of a job that was interrupted.
+        budgets: The budgets that count this run, and what is used of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -129,11 +202,31 @@ class Evidence(BaseModel):
     deferrals: int = Field(default=0, ge=0)
     released: bool = False
     notes: tuple[str, ...] = ()
+    quantiles: dict[str, dict[float, tuple[float, ...]]] = Field(default_factory=dict)
+    skill: dict[str, float] = Field(default_factory=dict)
+    estimates: dict[str, Estimate] = Field(default_factory=dict)
+    plan: Plan | None = None
+    progress: float = Field(default=0.0, ge=0, le=1)
+    budgets: tuple[BudgetUse, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """Notes and findings as sentences, for people."""
         return (*self.notes, *(str(finding) for finding in self.findings))
+
+
+class Slice(BaseModel):
+    """A stretch in which an interruptible job runs.
+
+    Attributes:
+        start: UTC.
+        finish: UTC; the cost of starting and stopping included.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: Moment
+    finish: Moment
 
 
 class Option(BaseModel):
@@ -147,6 +240,8 @@ class Option(BaseModel):
         energy_kwh: Expected, PUE included.
         gco2: Expected grams, from the outlook.
         note: Why it was, or was not, taken.
+        cost: Expected money; `None` where the site has no prices.
+        slices: The stretches in which an interruptible job runs, in order; empty for one run without a break.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -158,6 +253,8 @@ class Option(BaseModel):
     energy_kwh: float
     gco2: float | None
     note: str = ""
+    cost: float | None = None
+    slices: tuple[Slice, ...] = ()
 
 
 class Decision(BaseModel):
@@ -190,6 +287,11 @@ class Decision(BaseModel):
     counterfactual: Option | None = None
     would_have: Decision | None = None
     evidence: Evidence
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        """The stretches in which an interruptible job is to run; empty for one run without a break."""
+        return self.chosen.slices if self.chosen is not None else ()
 
     @property
     def predicted_saving_gco2(self) -> float | None:

@@ -55,6 +55,27 @@ class PolicyName(StrEnum):
     THRESHOLD = "threshold"
 
 
+class Risk(StrEnum):
+    """How sure a saving must be before a job waits for it.
+
+    `bold` believes the forecast. `balanced` asks that the saving holds when the forecast errs as it does one time in
+    four, `careful` as it does one time in ten. Where nothing is known of a forecast's errors, all three are one.
+    """
+
+    CAREFUL = "careful"
+    BALANCED = "balanced"
+    BOLD = "bold"
+
+
+class OverBudget(StrEnum):
+    """What becomes of a job that would break a budget."""
+
+    DEFER = "defer"
+    ECO = "eco"
+    RELEASE = "release"
+    REFUSE = "refuse"
+
+
 def _as_tuple(value: Any) -> Any:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -147,6 +168,22 @@ class JobSpec(BaseModel):
         on_missed: What to do when its window has passed before it could be placed.
         wait: The gate's run stays until the job has ended, and ends as it ends.
         mode: Decide and act, decide and only record, or do not decide.
+        interruptible: It saves its state with `carbon_policy.checkpoint`, so it may run in several slices.
+        stop_cost: The running time that each stop costs: to save the state and to end.
+        restart_cost: The running time that each start after a stop costs: to start and to read the state.
+        shortest_slice: It is not stopped before it has run so long since it was last started.
+        risk: How sure a saving must be before the job waits for it.
+        cpus: Cores that it needs.
+        memory_gb: Memory that it needs, GB.
+        gpus: GPUs that it needs.
+        max_latency_ms: The most time to reach the site, ms.
+        data_gb: Data that is moved to where it runs, GB.
+        data_zone: The grid zone in which that data lies; unset means the reference site's.
+        functional_unit: What it makes, such as `image` or `epoch`.
+        quantity: How many of them.
+        budget_gco2: The most grams that one run may be expected to emit.
+        budget_cost: The most money that one run may be expected to cost.
+        over_budget: What becomes of it where a budget would be broken; `critical` jobs run all the same.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -168,6 +205,22 @@ class JobSpec(BaseModel):
     on_missed: OnMissed = OnMissed.RUN
     wait: bool = False
     mode: Mode = Mode.ON
+    interruptible: bool = False
+    stop_cost: Duration = timedelta(seconds=30)
+    restart_cost: Duration = timedelta(minutes=1)
+    shortest_slice: Duration = timedelta(minutes=15)
+    risk: Risk = Risk.BALANCED
+    cpus: float | None = Field(default=None, gt=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+    gpus: int = Field(default=0, ge=0)
+    max_latency_ms: float | None = Field(default=None, gt=0)
+    data_gb: float = Field(default=0.0, ge=0)
+    data_zone: str | None = None
+    functional_unit: str | None = None
+    quantity: float | None = Field(default=None, gt=0)
+    budget_gco2: float | None = Field(default=None, ge=0)
+    budget_cost: float | None = Field(default=None, ge=0)
+    over_budget: OverBudget = OverBudget.DEFER
 
     @field_validator("expected_duration")
     @classmethod

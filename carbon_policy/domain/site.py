@@ -29,6 +29,16 @@ class Site(BaseModel):
         pue: Power usage effectiveness of the building: energy drawn per energy used, at least 1.
         price_per_kwh: Money per kWh, for display and budgets.
         enabled: A disabled site is never chosen.
+        price_per_hour: Money per hour of one job there, beside its energy.
+        kind: What it is, for people: `edge`, `cloud`, `gpu`.
+        cpus: Cores that one job can have there; `None` where nobody said.
+        memory_gb: Memory that one job can have there, GB.
+        gpus: GPUs that one job can have there.
+        latency_ms: Time to reach it, ms.
+        capacity: Jobs that it runs at once; `None` for no limit.
+        availability: The share of time in which it can be used.
+        priority: How much the team prefers it, 0 to 1.
+        free: Jobs that it can take now, as the work pool reports; `None` where it has no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +53,16 @@ class Site(BaseModel):
     pue: float = Field(default=1.0, ge=1, le=5)
     price_per_kwh: float | None = Field(default=None, ge=0)
     enabled: bool = True
+    price_per_hour: float | None = Field(default=None, ge=0)
+    kind: str | None = None
+    cpus: float | None = Field(default=None, gt=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+    gpus: int | None = Field(default=None, ge=0)
+    latency_ms: float | None = Field(default=None, ge=0)
+    capacity: int | None = Field(default=None, ge=1)
+    availability: float = Field(default=1.0, ge=0, le=1)
+    priority: float = Field(default=0.5, ge=0, le=1)
+    free: int | None = Field(default=None, ge=0)
 
     @property
     def drawn_kw(self) -> float:

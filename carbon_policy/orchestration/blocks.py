@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 from prefect.blocks.core import Block
 from pydantic import Field, field_validator
 
-from carbon_policy.domain.decision import PolicySettings, Thresholds
-from carbon_policy.domain.job import Mode, PolicyName
+from carbon_policy.domain.budget import Budget
+from carbon_policy.domain.decision import RANKINGS, PolicySettings, Ranking, RankingProfile, Thresholds
+from carbon_policy.domain.job import Mode, OverBudget, PolicyName, Risk
 from carbon_policy.domain.site import Site, Tier
 from carbon_policy.domain.times import Duration
 from carbon_policy.grid.cloud_regions import zone_of
@@ -53,6 +54,21 @@ class CarbonSite(Block):
     pue: float = Field(default=1.0, ge=1, description="Power usage effectiveness of the building.")
     price_per_kwh: float | None = Field(default=None, ge=0, description="Money per kWh.")
     enabled: bool = Field(default=True, description="A disabled site is never chosen.")
+    price_per_hour: float | None = Field(
+        default=None, ge=0, description="Money per hour of one job there, beside its energy."
+    )
+    kind: str | None = Field(default=None, description="What it is, for people: edge, cloud, gpu.")
+    cpus: float | None = Field(default=None, gt=0, description="Cores that one job can have there.")
+    memory_gb: float | None = Field(default=None, gt=0, description="Memory that one job can have there, GB.")
+    gpus: int | None = Field(default=None, ge=0, description="GPUs that one job can have there.")
+    latency_ms: float | None = Field(default=None, ge=0, description="Time to reach it, ms.")
+    capacity: int | None = Field(
+        default=None, ge=1, description="Jobs that it runs at once; unset takes the work pool's limit."
+    )
+    availability: float = Field(
+        default=1.0, ge=0, le=1, description="The share of time in which it can be used."
+    )
+    priority: float = Field(default=0.5, ge=0, le=1, description="How much the team prefers it, 0 to 1.")
 
     @field_validator("zone")
     @classmethod
@@ -67,7 +83,7 @@ class CarbonSite(Block):
         Args:
             name: The block document's name.
         """
-        fields = {field: getattr(self, field) for field in Site.model_fields if field != "name"}
+        fields = {field: getattr(self, field) for field in Site.model_fields if field not in ("name", "free")}
         if ":" in self.zone:
             fields["zone"] = zone_of(self.zone)
         return Site(name=name, **fields)
@@ -156,6 +172,41 @@ class CarbonPolicy(Block):
         default=0.0, ge=0, description="Grams that one unit of money weighs where sites have prices."
     )
 
+    ranking: RankingProfile = Field(
+        default=RankingProfile.CARBON_FIRST,
+        description="How sites are weighed: carbon-first, or service-first (availability, latency, cost, priority).",
+    )
+    weights: dict[str, float] | None = Field(
+        default=None,
+        description="Weights of your own instead: carbon, price, latency, availability, priority.",
+    )
+    transfer_kwh_per_gb: float = Field(
+        default=0.001, ge=0, description="Energy to move a GB of data to another zone, kWh."
+    )
+    replan_margin: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="Share of the grams that a change of a waiting job's plan must save.",
+    )
+    risk: Risk | None = Field(
+        default=None, description="How sure a saving must be: careful, balanced, bold; unset means balanced."
+    )
+    over_budget: OverBudget | None = Field(
+        default=None,
+        description="What becomes of a job that breaks a budget: defer, eco, release, refuse; unset means defer.",
+    )
+    budgets: list[Budget] = Field(
+        default_factory=list, description="Grams and money a month, of a tag or (tag empty) of all runs."
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _are_weights(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
+        if weights is not None:
+            Ranking(**weights)
+        return weights
+
     @field_validator("grid_sources")
     @classmethod
     def _are_references(cls, references: list[str]) -> list[str]:
@@ -174,6 +225,9 @@ class CarbonPolicy(Block):
             start_latency=self.start_latency,
             wait_cost_per_hour=self.wait_cost_per_hour,
             price_weight_gco2_per_unit=self.price_weight_gco2_per_unit,
+            ranking=RANKINGS[self.ranking] if self.weights is None else Ranking(**self.weights),
+            transfer_kwh_per_gb=self.transfer_kwh_per_gb,
+            replan_margin=self.replan_margin,
         )
 
     def as_layer(self) -> dict[str, Any]:
@@ -186,5 +240,7 @@ class CarbonPolicy(Block):
             "expected_duration",
             "allowed_hours",
             "timezone",
+            "risk",
+            "over_budget",
         )
         return {name: value for name in names if (value := getattr(self, name)) is not None}

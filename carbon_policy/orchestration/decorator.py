@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from pydantic import ValidationError
 
 from carbon_policy.domain.errors import InvalidInputError
-from carbon_policy.domain.job import JobSpec, Mode, OnMissed, PolicyName, Urgency
+from carbon_policy.domain.job import JobSpec, Mode, OnMissed, OverBudget, PolicyName, Risk, Urgency
 from carbon_policy.domain.precedence import refusal, unknown_name
 from carbon_policy.orchestration import recording
 from carbon_policy.orchestration.direct import wait_until, wait_until_async
@@ -144,6 +144,22 @@ def carbon_aware(
     on_missed: OnMissed | str | None = None,
     wait: bool | None = None,
     mode: Mode | str | None = None,
+    interruptible: bool | None = None,
+    stop_cost: timedelta | str | None = None,
+    restart_cost: timedelta | str | None = None,
+    shortest_slice: timedelta | str | None = None,
+    risk: Risk | str | None = None,
+    cpus: float | None = None,
+    memory_gb: float | None = None,
+    gpus: int | None = None,
+    max_latency_ms: float | None = None,
+    data_gb: float | None = None,
+    data_zone: str | None = None,
+    functional_unit: str | None = None,
+    quantity: float | None = None,
+    budget_gco2: float | None = None,
+    budget_cost: float | None = None,
+    over_budget: OverBudget | str | None = None,
 ) -> Callable[[Flow[P, R]], CarbonFlow[P, R]]: ...
 
 
@@ -165,7 +181,9 @@ def carbon_aware(flow: Any = None, /, **said: Any) -> Any:
         flow: The flow, when used without parentheses.
         **said: Fields of `carbon_policy.JobSpec`: `urgency`, `start_within`, `start_by`, `finish_within`, `finish_by`,
             `earliest_start`, `allowed_hours`, `timezone`, `expected_duration`, `allowed_zones`, `allowed_sites`,
-            `policy`, `minimum_saving`, `max_deferrals`, `on_missed`, `wait`, `mode`.
+            `policy`, `minimum_saving`, `max_deferrals`, `on_missed`, `wait`, `mode`, `interruptible`, `stop_cost`,
+            `restart_cost`, `shortest_slice`, `risk`, `cpus`, `memory_gb`, `gpus`, `max_latency_ms`, `data_gb`,
+            `data_zone`, `functional_unit`, `quantity`, `budget_gco2`, `budget_cost`, `over_budget`.
 
     Returns:
         A Prefect `Flow`: it deploys, serves, retries and documents itself as before.
