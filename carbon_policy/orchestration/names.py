@@ -36,6 +36,8 @@ LABEL_RELEASED = LABEL + "released"
 LABEL_RELEASE_NOTE = LABEL + "release-note"
 LABEL_USER_DEPLOYMENT = LABEL + "deployment"
 LABEL_ENERGY_FAILURE = LABEL + "energy-failure"
+LABEL_PROGRESS = LABEL + "progress"
+"""The share of its work that an interruptible run had saved at its last checkpoint, 0 to 1."""
 
 TAG_TWIN = "carbon-twin"
 TAG_PLACED = "carbon-placed"
