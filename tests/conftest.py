@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from prefect.events.worker import EventsWorker
 
 from carbon_policy.demo.processes import PrefectStack
 from tests.support.bench import Bench
@@ -55,6 +56,8 @@ def stack() -> Iterator[PrefectStack]:
     """One real server for all tests that need one; it starts no worker by itself."""
     with PrefectStack(settings={"PREFECT_LOGGING_TO_API_ENABLED": "false"}) as stack:
         yield stack
+        # What flows in this process emitted is sent while there is a server: afterwards Prefect tries for minutes.
+        EventsWorker.drain_all(timeout=30)
 
 
 @pytest.fixture(scope="session")
