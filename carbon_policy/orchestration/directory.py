@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import isabstract
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import BlockDocument, WorkPool, WorkPoolStatus
+from prefect.client.schemas.objects import BlockDocument, WorkPool
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
@@ -23,6 +24,7 @@ from carbon_policy.grid.keyless import KEYLESS_KINDS
 from carbon_policy.grid.replayed import ReplayedSource
 from carbon_policy.grid.source import GridSource
 from carbon_policy.orchestration.blocks import CarbonPolicy, CarbonSite
+from carbon_policy.orchestration.status import Status
 from carbon_policy.outlook.chains import Keyed
 
 logger = logging.getLogger("prefect.carbon_policy")
@@ -37,11 +39,13 @@ class Directory:
     Attributes:
         policy_name: Name of the policy block.
         policy: The policy block.
-        sites: The sites that can take a job, the reference first.
+        sites: The sites with what Prefect reports of them, the reference first; one that takes no job is disabled.
         pools: The work pools of the server, by name.
         sources: Pinned grid sources, the preferred first; empty for the zones' defaults.
         keyed: Gives every other source with an account that stands as a block on the server.
         notes: What had to be left out, and why.
+        asleep: Sites whose pool has no worker online, with a sentence; a job is sent there only where it would have
+            gone without us.
     """
 
     policy_name: str
@@ -51,6 +55,7 @@ class Directory:
     sources: tuple[GridSource, ...]
     keyed: Keyed | None = None
     notes: tuple[str, ...] = ()
+    asleep: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def infrastructure_variables(self) -> frozenset[str]:
@@ -77,15 +82,20 @@ def read_directory(client: SyncPrefectClient, policy_name: str) -> Directory:
     """
     policy = _read_block(client, CarbonPolicy, policy_name)
     pools = {pool.name: pool for pool in client.read_work_pools(limit=200)}
+    status = Status(client, pools)
     notes: list[str] = []
+    asleep: dict[str, str] = {}
     sites = []
     for name in policy.sites:
         site = _read_block(client, CarbonSite, name).as_site(name)
-        pool = pools.get(site.work_pool)
-        why = _unusable(site, pool)
+        why = status.unusable(site)
         if why:
             notes.append(why)
             site = site.model_copy(update={"enabled": False})
+        else:
+            site = site.model_copy(update={"free": status.free(site)})
+            if sentence := status.asleep(site):
+                asleep[name] = sentence
         sites.append(site)
     # The reference comes first: every saving is judged against it.
     sites.sort(key=lambda site: site.tier is not Tier.FAST)
@@ -98,21 +108,8 @@ def read_directory(client: SyncPrefectClient, policy_name: str) -> Directory:
         sources=sources,
         keyed=lambda: keyed_sources(client),
         notes=tuple(notes),
+        asleep=asleep,
     )
-
-
-def _unusable(site: Site, pool: WorkPool | None) -> str | None:
-    """Why no job can be sent to a site now; `None` where it can.
-
-    A fast pool without a worker is kept: it is where the job would have gone without us.
-    """
-    if pool is None:
-        return f"Site {site.name} was left out: there is no work pool {site.work_pool!r}; run carbon-policy apply."
-    if pool.is_paused:
-        return f"Site {site.name} was left out: its work pool {pool.name} is paused."
-    if site.tier is Tier.ECO and pool.status is not None and pool.status is not WorkPoolStatus.READY:
-        return f"Site {site.name} was left out: its work pool {pool.name} has no worker online."
-    return None
 
 
 def _read_block(client: SyncPrefectClient, kind: type[B], name: str) -> B:

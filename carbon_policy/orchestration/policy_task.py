@@ -14,14 +14,14 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 
-from carbon_policy.domain.decision import Decision
+from carbon_policy.domain.decision import Decision, Plan
 from carbon_policy.domain.precedence import DEPLOYMENT, RUN
 from carbon_policy.orchestration.deferral import deferrals_of, submitted_at_of
-from carbon_policy.orchestration.directory import pool_variables, read_directory
-from carbon_policy.orchestration.evidence import gather
-from carbon_policy.orchestration.names import LABEL_RELEASED
-from carbon_policy.orchestration.settings import CarbonSettings
+from carbon_policy.orchestration.directory import pool_variables
+from carbon_policy.orchestration.evidence import gather, weighs
+from carbon_policy.orchestration.names import LABEL_PROGRESS, LABEL_RELEASED
 from carbon_policy.orchestration.variables import check_names, policy_block_name, resolve_spec
+from carbon_policy.orchestration.world import World
 from carbon_policy.policies import decide
 
 
@@ -49,10 +49,23 @@ def decide_for(
     deployment: DeploymentResponse | None,
     declared: Mapping[str, Any] | None,
     now: datetime,
+    *,
+    world: World | None = None,
+    plan: Plan | None = None,
 ) -> Decision:
-    """`consult` for a run that has been read, at a moment that is given (UTC)."""
-    settings = CarbonSettings()
-    directory = read_directory(client, policy_block_name(run, deployment, settings))
+    """`consult` for a run that has been read, at a moment that is given (UTC).
+
+    Args:
+        client: A client of the server.
+        run: The run as the server has it.
+        deployment: Its deployment.
+        declared: The decorator's arguments, where the decorator asks; else those recorded with the deployment.
+        now: UTC.
+        world: What is known of this moment already, where many runs are decided at once.
+        plan: For a run that waits and is decided again before its time: what was planned for it.
+    """
+    world = world or World(client, now)
+    directory = world.directory(policy_block_name(run, deployment, world.settings))
     deployment_variables = deployment.job_variables if deployment else None
     pool = directory.pools.get(deployment.work_pool_name or "") if deployment else None
     known = directory.infrastructure_variables | (pool_variables(pool).keys() if pool else set())
@@ -61,14 +74,24 @@ def decide_for(
     if deployment is not None and not deployment.work_pool_name:
         # A deployment that is served has no pool: its code is where it is served, and nowhere else.
         directory = replace(directory, sites=directory.sites[:1])
-    resolved = resolve_spec(run.job_variables, deployment_variables, declared, directory.policy, settings)
+    resolved = resolve_spec(
+        run.job_variables, deployment_variables, declared, directory.policy, world.settings
+    )
+    released = bool(run.labels.get(LABEL_RELEASED))
+    deferrals = deferrals_of(run)
+    worth_it = weighs(resolved.spec, released)
     evidence = gather(
         directory,
         resolved,
         job=str(run.id),
         now=now,
         submitted_at=submitted_at_of(run, now),
-        deferrals=deferrals_of(run),
-        released=bool(run.labels.get(LABEL_RELEASED)),
+        # The wait that is planned anew is the one that was counted.
+        deferrals=max(0, deferrals - 1) if plan is not None else deferrals,
+        released=released,
+        plan=plan,
+        progress=float(run.labels.get(LABEL_PROGRESS, 0.0)),
+        experience=world.experience(directory, resolved.spec, run, deployment) if worth_it else None,
+        asked=world.grid(directory, resolved.spec) if worth_it else None,
     )
     return decide(evidence)

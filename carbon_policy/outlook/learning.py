@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from carbon_policy.domain.errors import InvalidInputError
-from carbon_policy.domain.signal import IntensitySeries, Labels
+from carbon_policy.domain.signal import Labels
 from carbon_policy.forecasting.blend import learn_weights
-from carbon_policy.forecasting.features import HORIZON_H
 from carbon_policy.forecasting.forecaster import SOURCE
-from carbon_policy.forecasting.hourly import Floats, HourlyHistory
+from carbon_policy.forecasting.hourly import Floats, Ints
 from carbon_policy.forecasting.level import LOOKS_BACK_H, on_measured_level
 from carbon_policy.outlook.expected import weights_key
+from carbon_policy.outlook.hours import Hours, hour_of
 from carbon_policy.outlook.stored import BRIDGED
 
 if TYPE_CHECKING:
@@ -29,7 +29,23 @@ _EVERY_H = 3
 _FEWEST = 4
 _EVERY = _EVERY_H * _HOUR
 _OWN_OLDER_H = 3
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class PastIssues:
+    """What was said of the same hours by both, and what came to be; each of shape (issues, 168).
+
+    Attributes:
+        hours: The hour of each issue, counted from 1970.
+        own: Our own forecasts, g/kWh.
+        provider: The provider's, on the level that had been measured by then; NaN where it said nothing.
+        truth: What was measured; NaN where it is not known yet.
+    """
+
+    hours: Ints
+    own: Floats
+    provider: Floats
+    truth: Floats
 
 
 def learn(zone: str, now: datetime, provider: str, labels: Labels, history: History) -> bool:
@@ -44,19 +60,42 @@ def learn(zone: str, now: datetime, provider: str, labels: Labels, history: Hist
         labels: The kind of number; another kind of the same source is learnt apart.
         history: The store.
     """
+    past = past_issues(zone, now, provider, labels, history)
+    if past is None or len(past.hours) < _FEWEST:
+        # What was learnt before stands.
+        return False
+    weights = learn_weights(past.own, past.provider, past.truth)
+    history.note(
+        zone, weights_key(provider, labels), {"provider": [round(float(w), 3) for w in weights.provider]}
+    )
+    return True
+
+
+def past_issues(
+    zone: str, now: datetime, provider: str, labels: Labels, history: History
+) -> PastIssues | None:
+    """A provider's stored issues of the last weeks beside our own; `None` where there are none of both.
+
+    Args:
+        zone: Electricity Maps' key.
+        now: UTC.
+        provider: The source of its series.
+        labels: The kind of number.
+        history: The store.
+    """
     since = now - LEARNT_FROM
     theirs = history.forecasts(zone, since, now, source=provider, labels=labels, every=_EVERY)
     ours = history.forecasts(zone, since - _EVERY, now, source=SOURCE, labels=labels, every=_EVERY / 3)
     measured = history.measured(zone, since, now, source=provider, labels=labels, bridge=BRIDGED)
     if not theirs or not ours or measured is None:
-        return False
-    truth = _Hours(measured)
-    own_by_start = {_hour(issue.series.start): _Hours(issue.series) for issue in ours}
-    rows: list[tuple[Floats, Floats, Floats]] = []
+        return None
+    truth = Hours(measured)
+    own_by_start = {hour_of(issue.series.start): Hours(issue.series) for issue in ours}
+    rows: list[tuple[int, Floats, Floats, Floats]] = []
     residuals: deque[float] = deque(maxlen=LOOKS_BACK_H // _EVERY_H)
     for issue in theirs:
-        said = _Hours(issue.series)
-        first = _hour(issue.series.start)
+        said = Hours(issue.series)
+        first = hour_of(issue.series.start)
         own = next(
             (own_by_start[first - h] for h in range(_OWN_OLDER_H + 1) if first - h in own_by_start), None
         )
@@ -68,46 +107,12 @@ def learn(zone: str, now: datetime, provider: str, labels: Labels, history: Hist
                 )
             came = truth.from_hour(first)
             if np.isfinite(came).any():
-                rows.append((own.from_hour(first), values, came))
+                rows.append((first, own.from_hour(first), values, came))
         # How far off it was until the next issue; by then it is measured.
         off = truth.from_hour(first)[:_EVERY_H] - said.from_hour(first)[:_EVERY_H]
         if np.isfinite(off).any():
             residuals.append(float(np.nanmean(off)))
-    if len(rows) < _FEWEST:
-        # What was learnt before stands.
-        return False
-    own_rows, their_rows, truths = (np.array(column) for column in zip(*rows, strict=True))
-    weights = learn_weights(own_rows, their_rows, truths)
-    history.note(
-        zone, weights_key(provider, labels), {"provider": [round(float(w), 3) for w in weights.provider]}
-    )
-    return True
-
-
-def _hour(moment: datetime) -> int:
-    """The hour that contains a moment, counted from 1970."""
-    return int((moment - _EPOCH) // timedelta(hours=1))
-
-
-class _Hours:
-    """Hourly means of a series, and NaN where it does not say."""
-
-    def __init__(self, series: IntensitySeries) -> None:
-        try:
-            hourly = HourlyHistory.of(series)
-            self._first, self._values = hourly.first_hour, hourly.values_gco2_per_kwh
-        except InvalidInputError:
-            self._first, self._values = 0, np.empty(0)
-
-    def at(self, hour: int) -> float:
-        """The mean of one hour."""
-        index = hour - self._first
-        return float(self._values[index]) if 0 <= index < len(self._values) else float("nan")
-
-    def from_hour(self, hour: int) -> Floats:
-        """A week of hours from one on."""
-        index = hour - self._first + np.arange(HORIZON_H)
-        known = (index >= 0) & (index < len(self._values))
-        values = np.full(HORIZON_H, np.nan)
-        values[known] = self._values[index[known]]
-        return values
+    if not rows:
+        return None
+    hours, own_rows, their_rows, truths = (np.array(column) for column in zip(*rows, strict=True))
+    return PastIssues(hours, own_rows, their_rows, truths)

@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.domain.finding import Finding, FindingKind, Treatment
+from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.grid.chain import Chain, Outlook, actuals
 from carbon_policy.grid.source import GridSource
 from carbon_policy.outlook import chains
 from carbon_policy.outlook.expected import Expectation, expected
+from carbon_policy.outlook.skill import Skill, skill_of
 
 if TYPE_CHECKING:
     from carbon_policy.store.history import History
@@ -48,6 +51,20 @@ class GridView:
         """What was measured of a zone from `start` to `end`, UTC."""
         chain = chains.history_chain(zone, self.pinned, self.keyed, self.history)
         return self._also(actuals(zone, start, end, chain))
+
+    def skill(self, series: IntensitySeries, now: datetime) -> Skill | None:
+        """What following the forecasts of an outlook's zone has been worth; `None` where that is not known.
+
+        Args:
+            series: The outlook.
+            now: UTC.
+        """
+        if self.history is None:
+            return None
+        try:
+            return skill_of(self.history, series, now)
+        except CarbonPolicyError:  # The store is a help and never a need.
+            return None
 
     def live(self, zone: str) -> Chain:
         """The sources of a zone that the store is filled from."""

@@ -1,0 +1,115 @@
+"""What Prefect reports of the sites: whether their pools hand out work, and how much more each can take now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import StateType, WorkPool, WorkPoolStatus
+
+from carbon_policy.domain.site import Site
+
+_DEFAULT_QUEUE = "default"
+"""Jobs are placed on a pool's default queue."""
+
+_TAKES_A_SLOT = (StateType.PENDING, StateType.RUNNING)
+"""What Prefect's server counts against a pool's limit when it hands out runs."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A pool's default queue, as far as it holds jobs back.
+
+    Attributes:
+        paused: It hands out nothing.
+        free: Runs that it may still hand out; `None` where it has no limit.
+    """
+
+    paused: bool = False
+    free: int | None = None
+
+
+class Status:
+    """The pools of a server as they are now. Only pools with a limit cost a question, each one."""
+
+    def __init__(self, client: SyncPrefectClient, pools: Mapping[str, WorkPool]) -> None:
+        self._client = client
+        self._pools = pools
+        self._queues: Mapping[str, Queue] | None = None
+        self._busy: dict[str, int] = {}
+
+    def unusable(self, site: Site) -> str | None:
+        """Why no job can be sent to a site now, whatever the job; `None` where it can."""
+        pool = self._pools.get(site.work_pool)
+        if pool is None:
+            return (
+                f"Site {site.name} was left out: there is no work pool {site.work_pool!r};"
+                " run carbon-policy apply."
+            )
+        if pool.is_paused:
+            return f"Site {site.name} was left out: its work pool {pool.name} is paused."
+        if self._queue(pool).paused:
+            return f"Site {site.name} was left out: the default queue of its work pool {pool.name} is paused."
+        return None
+
+    def asleep(self, site: Site) -> str | None:
+        """Why a job sent to a site would wait there for somebody to come; `None` where it would not."""
+        pool = self._pools.get(site.work_pool)
+        if pool is None or pool.status in (None, WorkPoolStatus.READY):
+            return None
+        return f"Site {site.name} was left out: its work pool {pool.name} has no worker online."
+
+    def free(self, site: Site) -> int | None:
+        """Jobs that a site can take now, by its own capacity, its pool's limit and its queue's; `None` without any."""
+        pool = self._pools.get(site.work_pool)
+        if pool is None:
+            return None
+        limits = [limit for limit in (site.capacity, pool.concurrency_limit) if limit is not None]
+        rooms = [max(0, min(limits) - self._running(pool.name))] if limits else []
+        queue = self._queue(pool)
+        return min([*rooms, *([] if queue.free is None else [queue.free])], default=None)
+
+    def _running(self, pool: str) -> int:
+        """Runs of a pool that hold a slot, as the server counts them."""
+        if pool not in self._busy:
+            holding = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_TAKES_A_SLOT)))
+            self._busy[pool] = self._client.count_flow_runs(
+                flow_run_filter=FlowRunFilter(state=holding),
+                work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+            )
+        return self._busy[pool]
+
+    def _queue(self, pool: WorkPool) -> Queue:
+        if self._queues is None:
+            self._queues = _default_queues(self._client)
+        return self._queues.get(str(pool.default_queue_id), Queue())
+
+
+def _default_queues(client: SyncPrefectClient) -> dict[str, Queue]:
+    """The default queue of every pool, by its id; one question, which the server answers with what is taken."""
+    answer = client.request(
+        "POST", "/work_queues/filter", json={"work_queues": {"name": {"any_": [_DEFAULT_QUEUE]}}}
+    )
+    return {str(item["id"]): _as_queue(item) for item in answer.json()}
+
+
+def _as_queue(item: Mapping[str, object]) -> Queue:
+    limit, taken = item.get("concurrency_limit"), item.get("active_slots")
+    free = None if limit is None else max(0, int(str(limit)) - int(str(taken or 0)))
+    return Queue(paused=bool(item.get("is_paused")), free=free)
+
+
+def put_to_sleep(sites: Iterable[Site], asleep: Mapping[str, str], reference: str | None) -> tuple[Site, ...]:
+    """The sites with those left out that nobody serves; not the reference, where the job would go without us."""
+    return tuple(
+        site.model_copy(update={"enabled": False}) if site.name in asleep and site.name != reference else site
+        for site in sites
+    )
