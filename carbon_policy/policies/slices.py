@@ -23,8 +23,6 @@ _MAX_UNITS_PER_SLOT = 30
 # The table has one column a unit of work: so many keep a week of half hours within milliseconds.
 _MAX_COLUMNS = 1500
 _EQUAL = 1e-9
-# How a running job came to run at a boundary, where it is not the boundary at which its slice began.
-_WENT_ON, _FIRST = -1, -2
 
 
 @dataclass(frozen=True)
@@ -262,7 +260,7 @@ def _solve(
     done = np.concatenate([[0], np.cumsum(gains)])
     grams = np.concatenate([[0.0], np.cumsum(gco2_per_kwh * np.diff(times))])
     # A slice is ripe when it may be stopped: it is long enough, and has done some work.
-    ripe = np.maximum(
+    ripe: NDArray[np.int64] = np.maximum(
         np.searchsorted(times, times[:-1] + shortest - _EQUAL * longest),
         np.searchsorted(done, done[:-1] + max(lost, *lost_first) + 1),
     )
@@ -271,31 +269,25 @@ def _solve(
         ripens[int(ripe[begin])].append(int(begin))
 
     resting = np.full((slots + 1, columns), np.inf)
-    running = np.full(columns, np.inf)
-    began = np.full((slots + 1, columns), _WENT_ON, dtype=np.int32)
-    # A last slice ends inside a slot, so only so many columns matter to it.
-    tail = min(columns, int(gains.max()))
-    endings = np.full((slots + 1, tail), np.inf)
+    running = np.full((slots + 1, columns), np.inf)
+    fresh = np.empty(columns)
     for now in range(1, slots + 1):
-        gain, row = int(gains[now - 1]), np.full(columns, np.inf)
+        gain, row = int(gains[now - 1]), running[now]
         if gain < columns:
-            np.add(running[: columns - gain], grams[now] - grams[now - 1], out=row[gain:])
+            np.add(running[now - 1, : columns - gain], grams[now] - grams[now - 1], out=row[gain:])
         for begin in ripens[now]:
             gain, emitted = int(done[now] - done[begin]), grams[now] - grams[begin]
             first = gain - lost_first[int(begin > 0)]
-            if first < columns and emitted < row[first]:
-                row[first], began[now, first] = emitted, _FIRST - begin
+            if first < columns:
+                row[first] = min(row[first], emitted)
             gain -= lost
             if begin > 0 and gain < columns:
-                fresh = resting[begin, : columns - gain] + emitted
-                better = fresh < row[gain:]
-                np.copyto(row[gain:], fresh, where=better)
-                np.copyto(began[now, gain:], begin, where=better)
+                np.add(resting[begin, : columns - gain], emitted, out=fresh[gain:])
+                np.minimum(row[gain:], fresh[gain:], out=row[gain:])
         np.minimum(resting[now - 1], row, out=resting[now])
-        endings[now], running = row[columns - tail :], row
 
-    table = _Table(times, grams, gains, done, lost, lost_first, resting, began)
-    stretches = table.best(endings, ripe, may_start, unit)
+    table = _Table(times, grams, gains, done, lost, lost_first, resting, running, ripens)
+    stretches = table.best(ripe, may_start, unit)
     return _cut(stretches, work, break_cost, first_cost) if stretches else None
 
 
@@ -329,17 +321,20 @@ class _Table:
     lost: int
     lost_first: list[int]
     resting: Floats
-    began: NDArray[np.int32]
+    running: Floats
+    ripens: dict[int, list[int]]
 
     def best(
-        self, endings: Floats, ripe: NDArray[np.int64], may_start: Bools, unit: float
+        self, ripe: NDArray[np.int64], may_start: Bools, unit: float
     ) -> list[tuple[float, float]] | None:
         """The slices of the plan with the fewest grams; `None` where there is none."""
         slots, columns = len(self.gains), self.resting.shape[1]
-        # It runs at a boundary, and is done in the slot that follows.
-        left = np.arange(endings.shape[1], 0, -1)
+        # It runs at a boundary, and is done in the slot that follows: only the last columns are so near the end.
+        tail = min(columns, int(self.gains.max()))
+        left = np.arange(tail, 0, -1)
         rates = np.diff(self.grams) / np.diff(self.times)
-        ends = np.where(left <= self.gains[:, None], endings[:-1] + rates[:, None] * left * unit, np.inf)
+        emitted = rates[:, None] * left * unit
+        ends = np.where(left <= self.gains[:, None], self.running[:-1, columns - tail :] + emitted, np.inf)
         going = int(ends.argmin())
         fewest, chosen = float(ends.flat[going]), None
         # A last slice is done before it is ripe.
@@ -366,7 +361,7 @@ class _Table:
             return None
         if chosen is None:
             boundary, column = divmod(going, ends.shape[1])
-            column += columns - endings.shape[1]
+            column += columns - tail
             return self._back(boundary, column, float(self.times[boundary] + (columns - column) * unit))
         begin, column, finish_s = chosen
         last = (float(self.times[begin]), float(finish_s))
@@ -383,14 +378,29 @@ class _Table:
         """The slices up to the one that runs at a boundary and ends at `finish`."""
         slices: list[tuple[float, float]] = []
         while True:
-            while self.began[boundary, column] == _WENT_ON:
+            begin, first = self._began(boundary, column)
+            while begin is None:
                 boundary -= 1
                 column -= int(self.gains[boundary])
-            origin = int(self.began[boundary, column])
-            begin = origin if origin >= 0 else _FIRST - origin
+                begin, first = self._began(boundary, column)
             slices.append((float(self.times[begin]), finish))
-            if origin < 0:
+            if first:
                 return slices[::-1]
             column -= int(self.done[boundary] - self.done[begin]) - self.lost
             boundary = self._stopped(begin, column)
             finish = float(self.times[boundary])
+
+    def _began(self, boundary: int, column: int) -> tuple[int | None, bool]:
+        """Where the slice began that is ripe at a boundary, and whether it is the first; `None` if it ran before."""
+        grams = self.running[boundary, column]
+        for begin in self.ripens.get(boundary, ()):
+            gain, emitted = (
+                int(self.done[boundary] - self.done[begin]),
+                self.grams[boundary] - self.grams[begin],
+            )
+            if column == gain - self.lost_first[int(begin > 0)] and grams == emitted:
+                return begin, True
+            before = column - gain + self.lost
+            if begin > 0 and before >= 0 and grams == self.resting[begin, before] + emitted:
+                return begin, False
+        return None, False
