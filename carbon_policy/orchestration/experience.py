@@ -14,12 +14,8 @@ from typing import Any, TypeVar
 from carbon_policy.domain.budget import Budget, BudgetUse
 from carbon_policy.domain.estimate import Estimate
 from carbon_policy.domain.job import JobSpec
-from carbon_policy.grid.deadline import within
 from carbon_policy.orchestration.directory import Directory
 from carbon_policy.orchestration.settings import CarbonSettings
-
-PATIENCE_S = 10.0
-"""For how long a decision waits for one answer of the ledger."""
 
 T = TypeVar("T")
 
@@ -112,7 +108,8 @@ def _address(settings: CarbonSettings) -> str | None:
 def _asked(
     ask: Callable[[], tuple[T, Collection[str]]], otherwise: T, what_failed: str
 ) -> tuple[T, Collection[str]]:
+    """An answer, which does not keep a decision waiting for long, or what to go on with."""
     try:
-        return within(PATIENCE_S, ask, "the ledger")
+        return ask()
     except Exception as error:  # The ledger is a help and never a need.
         return otherwise, [f"{what_failed}: {str(error) or type(error).__name__}"]

@@ -1,4 +1,4 @@
-"""What a team lets Prefect do by itself, now and then: fill the ledger, look after runs, keep the grid up to date."""
+"""What a team lets Prefect do by itself: fill the ledger, look after runs, keep the grid up to date, plan again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from carbon_policy.orchestration.collect import collect
 from carbon_policy.orchestration.directory import Directory, read_directory
 from carbon_policy.orchestration.overdue import find_overdue, re_place
 from carbon_policy.orchestration.records import emit_outlook_change
+from carbon_policy.orchestration.replan import Outcome, replan
 from carbon_policy.orchestration.settings import CarbonSettings
 from carbon_policy.outlook.backfill import backfill
 from carbon_policy.outlook.refresh import refresh
@@ -111,6 +112,27 @@ def refresh_grid(zones: list[str] | None = None) -> dict[str, str]:
             f"Nothing is known of {', '.join(unknown)}; carbon-policy doctor --live tells more."
         )
     return changes
+
+
+@flow(name="carbon-replan")
+def replan_waiting_runs(zones: Sequence[str] | None = None, dry_run: bool = False) -> int:
+    """Decide the runs that wait again, as an outlook has changed; returns how many were moved or started.
+
+    Args:
+        zones: Only runs that have a site in one of these; all, if not said.
+        dry_run: Say what would be done, and change nothing.
+    """
+    logger = get_run_logger()
+    with get_client(sync_client=True) as client:
+        report = replan(client, datetime.now(UTC), zones=zones, dry_run=dry_run)
+    for run in report.runs:
+        if run.outcome is not Outcome.KEPT:
+            logger.info("Run %s, %s: %s", run.name, run.outcome, run.sentence)
+    logger.info(report.sentence)
+    failed = report.count(Outcome.FAILED)
+    if failed and failed == len(report.runs):
+        raise CarbonPolicyError(f"No waiting run could be decided again: {report.runs[0].sentence}")
+    return report.count(Outcome.MOVED) + report.count(Outcome.STARTED)
 
 
 @flow(name="carbon-backfill-history")

@@ -20,15 +20,19 @@ from prefect.events import emit_event
 from prefect.utilities.urls import url_for
 
 from carbon_policy.domain.chain import ChainStep
-from carbon_policy.domain.decision import Decision, Option
+from carbon_policy.domain.decision import Action, Decision, Option, Plan
 from carbon_policy.domain.energy import EnergyReading
 from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_energy, format_grams
+from carbon_policy.orchestration.names import LABEL
 
 logger = logging.getLogger("prefect.carbon_policy")
 
 DECISION_TYPE = "carbon-decision"
 ENERGY_TYPE = "carbon-energy"
+
+LABEL_PLAN = LABEL + "plan"
+"""Label of a run that waits: what was planned for it, as JSON."""
 
 
 def quietly(what: str, action: Callable[[], Any]) -> Any:
@@ -58,8 +62,14 @@ def leave_artifact(
 def record_decision(
     client: SyncPrefectClient, run: FlowRun, decision: Decision, flow: str, deployment: str | None
 ) -> None:
-    """Leave a decision under the run that asked for it: for machines, for people, and as an event."""
+    """Leave a decision under the run that asked for it: for machines, for people, and as an event.
+
+    The plan of a run that is to wait is a label as well: a re-plan of many runs reads it with the run itself.
+    """
     data = decision.model_dump(mode="json")
+    plan = plan_of(decision)
+    if plan is not None:
+        quietly("keep the plan", lambda: add_labels(client, run.id, {LABEL_PLAN: plan.model_dump_json()}))
     quietly(
         "record the decision",
         lambda: leave_artifact(
@@ -131,6 +141,31 @@ def read_decision(client: SyncPrefectClient, run_id: Any) -> Decision | None:
     """The last decision that was left under a run; `None` where there is none that can be read."""
     data = _latest_data(client, run_id, DECISION_TYPE)
     return Decision.model_validate_json(data[0]) if data else None
+
+
+def plan_of(decision: Decision) -> Plan | None:
+    """What a decision plans for a run that is to wait; `None` where it does not wait, or for no site."""
+    if decision.action is not Action.DEFER or decision.site is None:
+        return None
+    return Plan(site=decision.site, start=decision.start, decided_at=decision.evidence.now)
+
+
+def read_plan(client: SyncPrefectClient, run: FlowRun, start: datetime) -> Plan | None:
+    """What is planned for a waiting run; `None` where that cannot be told.
+
+    Args:
+        client: A client of the server.
+        run: As the server has it.
+        start: When the server will start it, UTC: it may have been moved since it was decided.
+    """
+    plan: Plan | None = None
+    try:
+        plan = Plan.model_validate_json(str(run.labels[LABEL_PLAN]))
+    except (KeyError, ValueError):
+        # It was deferred by a release that left no such label.
+        decision = read_decision(client, run.id)
+        plan = plan_of(decision) if decision is not None else None
+    return plan.model_copy(update={"start": start}) if plan is not None else None
 
 
 def read_energy(client: SyncPrefectClient, run_id: Any) -> list[EnergyReading]:

@@ -1,0 +1,276 @@
+"""The rolling re-plan: runs that wait are decided again when the outlook changes, and moved where that pays.
+
+A run is moved by one change of its state, and never taken from anybody. Workers take runs that are due within seconds,
+so one that is due soon is left to its own gate; of any other the state is compared just before, and what came between
+is found just after in the run's history: then the run is given back as it was. A move is no deferral: no process was
+started for it, and `max_deferrals` limits how often one is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas import OrchestrationResult
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateName
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import ObjectNotFound
+
+from carbon_policy.domain.decision import Action, Decision, Plan, ReasonCode
+from carbon_policy.domain.errors import CarbonPolicyError
+from carbon_policy.orchestration.deferral import deferred_state
+from carbon_policy.orchestration.names import DEFERRED, LABEL_DEFERRALS, LABEL_DEFERRED_UNTIL
+from carbon_policy.orchestration.policy_task import decide_for
+from carbon_policy.orchestration.records import add_labels, quietly, read_plan, record_decision
+from carbon_policy.orchestration.runs import all_runs
+from carbon_policy.orchestration.variables import policy_block_name
+from carbon_policy.orchestration.world import World
+from carbon_policy.policies.options import option_at
+
+DUE_SOON = timedelta(minutes=2)
+"""A run that is due within this is left alone: a worker may take it at any moment, and its gate decides anyway.
+
+Workers look 10 s ahead, unless a team sets `PREFECT_WORKER_PREFETCH_SECONDS` to more.
+"""
+
+JUST_DECIDED = timedelta(seconds=30)
+"""A wait that is younger is left alone: the process that deferred the run may still be ending."""
+
+_SAME = timedelta(seconds=30)
+"""A plan that is moved by less is the same plan."""
+
+_PLAN_STANDS = (
+    ReasonCode.KEPT_PLAN,
+    # Nothing better is known than what was known when the plan was made.
+    ReasonCode.NO_SIGNAL,
+    ReasonCode.HORIZON_TOO_SHORT,
+    # Of now, and not of the time for which it is planned.
+    ReasonCode.NO_SITE,
+    # The wait itself was allowed.
+    ReasonCode.DEFERRAL_CAP,
+)
+
+
+class Outcome(StrEnum):
+    """What became of a waiting run."""
+
+    MOVED = "moved"
+    STARTED = "started"
+    KEPT = "kept"
+    LEFT_ALONE = "left-alone"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Replanned:
+    """A waiting run that was decided again.
+
+    Attributes:
+        run_id: Its id.
+        name: Its name.
+        outcome: What became of it; in a dry run what would.
+        was: When it was to be started, UTC.
+        start: When it is now, UTC.
+        saving_gco2: Expected grams saved by the change, as both look now; `None` where that is not known.
+        sentence: Why, for people.
+    """
+
+    run_id: str
+    name: str
+    outcome: Outcome
+    was: datetime
+    start: datetime
+    saving_gco2: float | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a re-plan came to.
+
+    Attributes:
+        runs: Every waiting run that was looked at.
+        seconds: How long it took.
+        dry_run: Nothing was changed.
+    """
+
+    runs: tuple[Replanned, ...]
+    seconds: float
+    dry_run: bool
+
+    def count(self, outcome: Outcome) -> int:
+        """How many runs came to this."""
+        return sum(run.outcome is outcome for run in self.runs)
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        if not self.runs:
+            return "No run is waiting."
+        said = ", ".join(f"{self.count(outcome)} {outcome}" for outcome in Outcome if self.count(outcome))
+        each_ms = 1000 * self.seconds / len(self.runs)
+        would = " Nothing was changed: a dry run." if self.dry_run else ""
+        return f"{len(self.runs)} waiting: {said}; {self.seconds:.1f} s, {each_ms:.0f} ms a run.{would}"
+
+
+def replan(
+    client: SyncPrefectClient,
+    now: datetime,
+    *,
+    zones: Collection[str] | None = None,
+    dry_run: bool = False,
+) -> Report:
+    """Decide every waiting run again, and move those whose plan changes.
+
+    The policy says whether a change is worth it; what the plan would lose by an outage or a missing signal is no
+    reason to change it. The grid and the ledger are asked once for all runs.
+
+    Args:
+        client: A client of the server.
+        now: UTC.
+        zones: Only runs that have a site in one of these; all, if not said.
+        dry_run: Say what would be done, and change nothing.
+    """
+    began = time.monotonic()
+    world = World(client, now)
+    done = []
+    # Held first: a run that is moved must not be met again on a later page.
+    for run in list(_waiting(client)):
+        moment = now + timedelta(seconds=time.monotonic() - began)
+        one = _Again(client, world, run, moment, dry_run)
+        found = one.replanned(zones)
+        if found is not None:
+            done.append(found)
+    return Report(tuple(done), time.monotonic() - began, dry_run)
+
+
+def _waiting(client: SyncPrefectClient) -> Iterator[FlowRun]:
+    state = FlowRunFilterState(name=FlowRunFilterStateName(any_=[DEFERRED]))
+    for run in all_runs(client, flow_run_filter=FlowRunFilter(state=state)):
+        if LABEL_DEFERRALS in run.labels and run.deployment_id and run.next_scheduled_start_time:
+            yield run
+
+
+class _Again:
+    """One waiting run, decided again."""
+
+    def __init__(
+        self, client: SyncPrefectClient, world: World, run: FlowRun, moment: datetime, dry_run: bool
+    ) -> None:
+        assert run.next_scheduled_start_time is not None  # noqa: S101  Such runs alone wait.
+        assert run.deployment_id is not None  # noqa: S101
+        self._client, self._world, self._run, self._moment, self._dry = client, world, run, moment, dry_run
+        self._deployment_id = run.deployment_id
+        self._was: datetime = run.next_scheduled_start_time
+
+    def replanned(self, zones: Collection[str] | None) -> Replanned | None:
+        """What became of it; `None` where it has nothing to do with the zones."""
+        try:
+            if zones is not None and not self._concerns(zones):
+                return None
+            if self._was - self._moment < DUE_SOON:
+                return self._left_alone("It is due soon, and is decided then.")
+            state = self._run.state
+            if state is not None and self._moment - state.timestamp < JUST_DECIDED:
+                return self._left_alone("It was decided just now.")
+            return self._decided()
+        except ObjectNotFound:
+            return self._left_alone("It was deleted.")
+        except CarbonPolicyError as error:
+            # One that cannot be decided is no reason to leave the others; its gate will say so as well.
+            return self._is(Outcome.FAILED, self._was, None, str(error))
+
+    def _concerns(self, zones: Collection[str]) -> bool:
+        deployment = self._world.deployment(self._deployment_id)
+        directory = self._world.directory(policy_block_name(self._run, deployment, self._world.settings))
+        return any(site.zone in zones for site in directory.sites)
+
+    def _decided(self) -> Replanned:
+        deployment = self._world.deployment(self._deployment_id)
+        plan = read_plan(self._client, self._run, self._was)
+        decision = decide_for(
+            self._client, self._run, deployment, None, self._world.now, world=self._world, plan=plan
+        )
+        start = self._start(decision)
+        if start is None:
+            return self._is(Outcome.KEPT, self._was, None, decision.sentence)
+        outcome = Outcome.STARTED if decision.action is Action.RUN else Outcome.MOVED
+        saving = _saving(decision, plan)
+        if self._dry:
+            return self._is(outcome, start, saving, decision.sentence)
+        why = self._move(decision, start)
+        if why is not None:
+            return self._left_alone(why)
+        self._record(decision, start, deployment.name)
+        return self._is(outcome, start, saving, decision.sentence)
+
+    def _start(self, decision: Decision) -> datetime | None:
+        """When the run is to be started by what was decided now, UTC; `None` where the plan stands."""
+        if decision.reason in _PLAN_STANDS:
+            return None
+        if decision.action is Action.RUN:
+            return self._moment
+        if decision.action is not Action.DEFER or decision.ask_again_at is None:
+            # To skip it, or to fail it, is for its gate, when its time has come.
+            return None
+        return decision.ask_again_at if abs(decision.ask_again_at - self._was) >= _SAME else None
+
+    def _move(self, decision: Decision, start: datetime) -> str | None:
+        """Move the run by one change of state; why not, where somebody else was there first."""
+        expected = self._run.state
+        current = self._client.read_flow_run(self._run.id)
+        if expected is None or current.state is None or current.state.id != expected.id:
+            return f"It is {current.state_name} by now."
+        message = (
+            f"{decision.reason}: {decision.sentence} (It was to start at {self._was:%Y-%m-%d %H:%M} UTC.)"
+        )
+        answer: OrchestrationResult[Any] = self._client.set_flow_run_state(
+            self._run.id, deferred_state(start, message)
+        )
+        if answer.status is not SetStateStatus.ACCEPT or answer.state is None:
+            return "The server did not accept the change."
+        between = _came_between(self._client.read_flow_run_states(self._run.id), expected, answer.state)
+        if between is None:
+            return None
+        self._client.set_flow_run_state(self._run.id, between, force=True)
+        return f"It became {between.name} just then, and was given back."
+
+    def _record(self, decision: Decision, start: datetime, deployment: str) -> None:
+        """Leave the new plan with the run. What its wait says comes first: a lost wait is found by it."""
+        quietly(
+            "write down the new time",
+            lambda: add_labels(self._client, self._run.id, {LABEL_DEFERRED_UNTIL: start.isoformat()}),
+        )
+        flow = self._world.flow_name(self._run.flow_id)
+        record_decision(self._client, self._run, decision, flow, deployment)
+
+    def _left_alone(self, why: str) -> Replanned:
+        return self._is(Outcome.LEFT_ALONE, self._was, None, why)
+
+    def _is(self, outcome: Outcome, start: datetime, saving: float | None, sentence: str) -> Replanned:
+        return Replanned(
+            str(self._run.id), self._run.name, outcome, self._was, start, saving, " ".join(sentence.split())
+        )
+
+
+def _came_between(states: Iterable[State[Any]], expected: State[Any], ours: State[Any]) -> State[Any] | None:
+    """What a run had become between the look at it and our change; `None` where nothing came between."""
+    before = [state for state in states if state.id != ours.id and state.timestamp <= ours.timestamp]
+    last = max(before, key=lambda state: state.timestamp, default=expected)
+    return None if last.id == expected.id else last
+
+
+def _saving(decision: Decision, plan: Plan | None) -> float | None:
+    """The grams that a change saves, both starts on the outlook as it is now."""
+    chosen = decision.chosen
+    if plan is None or chosen is None or chosen.gco2 is None:
+        return None
+    site = next((site for site in decision.evidence.sites if site.name == plan.site), None)
+    stayed = option_at(decision.evidence, site, plan.start).gco2 if site is not None else None
+    return None if stayed is None else stayed - chosen.gco2
