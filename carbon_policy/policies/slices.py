@@ -19,9 +19,11 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 # Work is counted in units, whole ones to a slot; a break is rounded up to units, so a plan never lacks work.
-_MAX_UNITS_PER_SLOT = 30
+_MAX_UNITS_PER_SLOT = 60
 # The table has one column a unit of work: so many keep a week of half hours within milliseconds.
 _MAX_COLUMNS = 1500
+# By so much of a slot rounding may be worse than with the finest unit.
+_WASTE = 0.005
 _EQUAL = 1e-9
 
 
@@ -252,7 +254,7 @@ def _solve(
     """
     slots = len(gco2_per_kwh)
     longest = float(np.diff(times).max())
-    unit = _unit(longest, work, exact=not (break_cost or any(first_cost)))
+    unit = _unit(longest, work, (break_cost, *first_cost), np.diff(times))
     columns = math.ceil(work / unit - _EQUAL)
     gains = np.floor(np.diff(times) / unit + _EQUAL).astype(int)
     lost = math.ceil(break_cost / unit - _EQUAL)
@@ -265,37 +267,43 @@ def _solve(
         np.searchsorted(done, done[:-1] + max(lost, *lost_first) + 1),
     )
     ripens: dict[int, list[int]] = defaultdict(list)
-    for begin in np.flatnonzero(may_start):
-        ripens[int(ripe[begin])].append(int(begin))
+    for begin in np.flatnonzero(may_start).tolist():
+        ripens[int(ripe[begin])].append(begin)
 
     resting = np.full((slots + 1, columns), np.inf)
     running = np.full((slots + 1, columns), np.inf)
     fresh = np.empty(columns)
+    # Plain numbers: reading single ones from an array is what would take the time.
+    units, sums = done.tolist(), grams.tolist()
     for now in range(1, slots + 1):
-        gain, row = int(gains[now - 1]), running[now]
+        row, gain = running[now], units[now] - units[now - 1]
         if gain < columns:
-            np.add(running[now - 1, : columns - gain], grams[now] - grams[now - 1], out=row[gain:])
-        for begin in ripens[now]:
-            gain, emitted = int(done[now] - done[begin]), grams[now] - grams[begin]
-            first = gain - lost_first[int(begin > 0)]
-            if first < columns:
-                row[first] = min(row[first], emitted)
+            np.add(running[now - 1, : columns - gain], sums[now] - sums[now - 1], row[gain:])
+        for begin in ripens.get(now, ()):
+            gain, emitted = units[now] - units[begin], sums[now] - sums[begin]
+            first = gain - lost_first[begin > 0]
+            if first < columns and emitted < row[first]:
+                row[first] = emitted
             gain -= lost
             if begin > 0 and gain < columns:
-                np.add(resting[begin, : columns - gain], emitted, out=fresh[gain:])
-                np.minimum(row[gain:], fresh[gain:], out=row[gain:])
-        np.minimum(resting[now - 1], row, out=resting[now])
+                into = row[gain:]
+                np.minimum(into, np.add(resting[begin, : columns - gain], emitted, fresh[gain:]), into)
+        np.minimum(resting[now - 1], row, resting[now])
 
     table = _Table(times, grams, gains, done, lost, lost_first, resting, running, ripens)
     stretches = table.best(ripe, may_start, unit)
     return _cut(stretches, work, break_cost, first_cost) if stretches else None
 
 
-def _unit(longest: float, work: float, *, exact: bool) -> float:
-    """The unit of work: a slot where that loses nothing, else as fine as the table's size allows."""
-    if exact and abs(work / longest - round(work / longest)) < _EQUAL:
-        return longest
-    return longest / max(1, min(_MAX_UNITS_PER_SLOT, int(_MAX_COLUMNS * longest / work)))
+def _unit(longest: float, work: float, costs: tuple[float, ...], widths: Floats) -> float:
+    """The unit of work: the largest that rounds next to nothing away, as fine as the table's size allows.
+
+    Work and costs are rounded up to units and the slots' widths down.
+    """
+    per_slot = np.arange(1, max(1, min(_MAX_UNITS_PER_SLOT, int(_MAX_COLUMNS * longest / work))) + 1)
+    amounts = np.concatenate([[work, *costs], -np.unique(widths[widths < longest])])[:, None] / longest
+    wasted = (np.ceil(amounts * per_slot - _EQUAL) / per_slot - amounts).sum(axis=0)
+    return longest / int(per_slot[np.argmax(wasted <= wasted.min() + _WASTE)])
 
 
 def _cut(
