@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from carbon_policy.domain.site import Site as Site
     from carbon_policy.orchestration.blocks import CarbonPolicy as CarbonPolicy
     from carbon_policy.orchestration.blocks import CarbonSite as CarbonSite
+    from carbon_policy.orchestration.checkpoint import checkpoint as checkpoint
+    from carbon_policy.orchestration.checkpoint import restore as restore
     from carbon_policy.orchestration.decorator import carbon_aware as carbon_aware
     from carbon_policy.policies import decide as decide
 
@@ -38,7 +40,9 @@ _HOME = {
     "Site": "domain.site",
     "Urgency": "domain.job",
     "carbon_aware": "orchestration.decorator",
+    "checkpoint": "orchestration.checkpoint",
     "decide": "policies",
+    "restore": "orchestration.checkpoint",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]

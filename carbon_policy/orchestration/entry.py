@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 
 from carbon_policy.domain.decision import Decision
 from carbon_policy.domain.errors import SetupError
 from carbon_policy.orchestration.direct import Advice
-from carbon_policy.orchestration.names import LABEL_USER_DEPLOYMENT, PLACED
+from carbon_policy.orchestration.names import LABEL_CHECKPOINT, LABEL_USER_DEPLOYMENT, PLACED
 from carbon_policy.orchestration.placement import RunHere, place
-from carbon_policy.orchestration.records import logger
+from carbon_policy.orchestration.records import logger, read_decision
 from carbon_policy.orchestration.tracking import tracked
 
 
@@ -65,6 +65,9 @@ def begin(declared: Mapping[str, Any]) -> Start | State[Any] | None:
         name = str(run.labels.get(LABEL_USER_DEPLOYMENT) or (deployment.name if deployment else ""))
         if PLACED in variables:
             return Start(tracked(run, flow_name, name, _nothing))
+        if LABEL_CHECKPOINT in run.labels:
+            # It has begun, and its state is here: it goes on, and the next checkpoint asks whether it is to wait.
+            return Start(tracked(run, flow_name, name, lambda: _first_decision(run)))
         try:
             outcome = place(client, run, declared=declared, may_run_here=True)
         except SetupError as error:
@@ -74,6 +77,12 @@ def begin(declared: Mapping[str, Any]) -> Start | State[Any] | None:
     if isinstance(outcome, RunHere):
         return Start(tracked(run, flow_name, name, lambda: outcome.decision))
     return outcome
+
+
+def _first_decision(run: FlowRun) -> Decision | None:
+    """The decision by which a run began; while it ran there were others, about its slices alone."""
+    with get_client(sync_client=True) as client:
+        return read_decision(client, run.id)
 
 
 def _nothing() -> Decision | None:

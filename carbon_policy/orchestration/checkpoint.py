@@ -1,0 +1,304 @@
+"""`carbon_policy.checkpoint` and `carbon_policy.restore`: what a flow says so that it can be interrupted."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import Pause
+from prefect.filesystems import LocalFileSystem
+
+from carbon_policy.domain.decision import Action, Decision
+from carbon_policy.domain.errors import InvalidInputError
+from carbon_policy.orchestration.deferral import defer_in_place
+from carbon_policy.orchestration.names import LABEL_CHECKPOINT, LABEL_PROGRESS
+from carbon_policy.orchestration.recording import DECLARED_ATTRIBUTE
+from carbon_policy.orchestration.records import add_labels, logger, quietly
+from carbon_policy.orchestration.saved_state import SavedStates
+from carbon_policy.orchestration.slicing import (
+    ASKED_AT_MOST_EVERY,
+    Standing,
+    after_answer,
+    ask,
+    next_question,
+    note_answer,
+    standing_of,
+)
+
+T = TypeVar("T")
+
+# Labels say how far a run is; a job that saves every second need not say so every second.
+_LABELS_EVERY = timedelta(seconds=15)
+
+
+@dataclass
+class _Stretch:
+    """What this process does of one run.
+
+    Attributes:
+        run: As it was when the process began.
+        flow: Its flow.
+        began_at: When the process began with it, UTC.
+        states: What it has saved.
+        standing: What is planned of it; `None` where it may not be stopped.
+        ask_at: When the policy is to be asked, UTC; `None` for never.
+        looked: Whether the plan was looked up.
+        labelled_at: When its labels were last set, UTC.
+    """
+
+    run: FlowRun
+    flow: Flow[..., Any]
+    began_at: datetime
+    states: SavedStates
+    standing: Standing | None = None
+    ask_at: datetime | None = None
+    looked: bool = False
+    labelled_at: datetime | None = None
+
+
+_stretches: dict[UUID, _Stretch] = {}
+_lock = threading.RLock()
+
+
+def checkpoint(state: Any, *, done: float | None = None) -> None:
+    """Save the state of a job at a safe point; here it may be stopped, and go on in a greener window.
+
+    The state goes to Prefect's result storage, by the serializer of the flow's results (a pickle, if nothing else was
+    said). `restore` gives it back when the run is started again: after it was stopped here, or crashed, or was killed
+    at any moment. It is kept until the run is completed.
+
+    A run of a deployment that is `interruptible` is stopped here when its plan says so: its process ends, its
+    infrastructure is free, and a worker starts it again for its next slice. `Pause` is raised for that, which is no
+    `Exception`; `finally` blocks run. So call it in the flow itself, not in a task, and where no task is running. In a
+    task, in a subflow and in a flow that was called directly it saves, and never stops. Outside of a flow run, as in a
+    test that calls `flow.fn`, it does nothing.
+
+    Args:
+        state: What `restore` is to give back: all that the rest of the work needs.
+        done: The share of the work that is done, 0 to 1; without it, it is judged by the running time.
+
+    Raises:
+        InvalidInputError: `done` is no share, or the state cannot be serialized.
+        Pause: The run was put to wait; not to be caught.
+
+    Example:
+        ```python
+        import carbon_policy
+        from prefect import flow
+
+        @carbon_policy.carbon_aware(urgency="flexible", finish_within="24h", interruptible=True)
+        @flow
+        def train(epochs: int = 100) -> None:
+            state = carbon_policy.restore({"epoch": 0, "weights": None})
+            for epoch in range(state["epoch"], epochs):
+                state = {"epoch": epoch + 1, "weights": one_epoch(state["weights"])}
+                carbon_policy.checkpoint(state, done=(epoch + 1) / epochs)
+        ```
+    """
+    if done is not None and not 0 <= done <= 1:
+        raise InvalidInputError(f"done is {done:g}; give the share of the work that is done, 0 to 1.")
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        logger.debug("There is no flow run, so carbon_policy.checkpoint saves nothing.")
+        return
+    with _lock:
+        stretch = _stretch(context)
+        if not _save(stretch, state, done):
+            return
+        # A stop would leave the task, or the flow that called this one, running for ever.
+        if (
+            TaskRunContext.get() is None
+            and stretch.run.deployment_id is not None
+            and stretch.run.parent_task_run_id is None
+        ):
+            _stop_where_planned(stretch, done, datetime.now(UTC))
+
+
+def restore(default: T) -> T:
+    """The state that this run saved last with `checkpoint`, or `default` where it saved none.
+
+    Args:
+        default: What a run begins with.
+
+    Returns:
+        The last state that was saved as a whole, read anew at each call.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        logger.debug("There is no flow run, so carbon_policy.restore gives the default.")
+        return default
+    with _lock:
+        stretch = _stretch(context)
+        found = stretch.states.load()
+    if found is not None:
+        logger.info("Run %s goes on from its checkpoint %d.", stretch.run.name, stretch.states.saved)
+        state: T = found[0]
+        return state
+    if stretch.run.labels.get(LABEL_CHECKPOINT):
+        logger.warning(
+            "Run %s saved its state before, and nothing is found in %s now, so it begins afresh. The result storage"
+            " must be one that every machine and container of its work pool shares.",
+            stretch.run.name,
+            _name_of(context),
+        )
+    return default
+
+
+def _stretch(context: FlowRunContext) -> _Stretch:
+    assert context.flow_run is not None  # noqa: S101  The callers checked.
+    found = _stretches.get(context.flow_run.id)
+    if found is not None:
+        return found
+    flow: Any = context.flow
+    store = context.result_store
+    storage: Any = store.result_storage
+    _warn_of_lone_disk(storage)
+    with get_client(sync_client=True) as client:
+        # The engine's copy was read before the run began; labels may have changed since.
+        run = client.read_flow_run(context.flow_run.id)
+    stretch = _Stretch(
+        run=run,
+        flow=flow,
+        began_at=context.start_time.astimezone(UTC),
+        states=SavedStates(storage, store.serializer, run.id),
+    )
+    if _forget not in flow.on_completion_hooks:
+        flow.on_completion_hooks.append(_forget)
+    _stretches[run.id] = stretch
+    return stretch
+
+
+def _forget(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  Prefect's signature.
+    """A hook: the run is completed, and needs its state no more."""
+    stretch = _stretches.pop(run.id, None)
+    if stretch is not None:
+        stretch.states.forget()
+
+
+def _save(stretch: _Stretch, state: Any, done: float | None) -> bool:
+    """Save a state and say so; whether it was saved."""
+    now = datetime.now(UTC)
+    if LABEL_CHECKPOINT not in stretch.run.labels and stretch.states.saved == 0:
+        # Before the first one: a run that has a state is not sent to another site, where its state is not.
+        _label(stretch, {LABEL_CHECKPOINT: 0})
+    try:
+        stretch.states.save(state)
+    except InvalidInputError:
+        raise
+    except Exception as error:
+        logger.warning(
+            "The state of run %s could not be saved, so it goes on without: %s: %s",
+            stretch.run.name,
+            type(error).__name__,
+            error,
+        )
+        return False
+    if stretch.labelled_at is None or now - stretch.labelled_at >= _LABELS_EVERY:
+        stretch.labelled_at = now
+        _label(stretch, _progress(stretch, done))
+    return True
+
+
+def _progress(stretch: _Stretch, done: float | None) -> dict[str, Any]:
+    return {LABEL_CHECKPOINT: stretch.states.saved} | ({} if done is None else {LABEL_PROGRESS: done})
+
+
+def _label(stretch: _Stretch, labels: dict[str, Any]) -> None:
+    def patch() -> None:
+        with get_client(sync_client=True) as client:
+            add_labels(client, stretch.run.id, labels)
+
+    quietly("say how far the run is", patch)
+
+
+def _stop_where_planned(stretch: _Stretch, done: float | None, now: datetime) -> None:
+    """Ask the policy where it is time to, and stop if it says so."""
+    if not stretch.looked:
+        stretch.looked = True
+        quietly("look up the run's plan", lambda: _look_up(stretch))
+    standing = stretch.standing
+    if standing is None or stretch.ask_at is None or now < stretch.ask_at:
+        return
+    # Whatever goes wrong on the way to an answer, the job goes on, and asks again later.
+    stretch.ask_at = now + max(standing.spec.shortest_slice, ASKED_AT_MOST_EVERY)
+    with get_client(sync_client=True) as client:
+        decision = quietly(
+            "ask whether the run goes on", lambda: _answer(client, stretch, standing, done, now)
+        )
+        if decision is None:
+            return
+        if decision.action is not Action.DEFER:
+            stretch.ask_at = after_answer(decision, stretch.began_at)
+            logger.info("Run %s goes on: %s", stretch.run.name, decision.sentence)
+            return
+        _stop(client, stretch, decision)
+
+
+def _look_up(stretch: _Stretch) -> None:
+    with get_client(sync_client=True) as client:
+        standing = standing_of(client, stretch.run)
+    if standing is not None and standing.may_stop:
+        stretch.standing = standing
+        stretch.ask_at = next_question(standing.slices, standing.spec, stretch.began_at, stretch.began_at)
+
+
+def _answer(
+    client: SyncPrefectClient, stretch: _Stretch, standing: Standing, done: float | None, now: datetime
+) -> Decision:
+    run = client.read_flow_run(stretch.run.id)
+    declared = getattr(stretch.flow, DECLARED_ATTRIBUTE, None)
+    decision = ask(client, run, standing, done, declared, now)
+    add_labels(client, run.id, _progress(stretch, decision.evidence.progress))
+    note_answer(client, run, stretch.flow.name, decision)
+    return decision
+
+
+def _stop(client: SyncPrefectClient, stretch: _Stretch, decision: Decision) -> None:
+    """Put the run to wait, and leave its process; return only where the server did not hear of it."""
+    message = f"{decision.reason}: {decision.sentence} {decision.evidence.progress:.0%} is done and saved."
+    try:
+        defer_in_place(client, stretch.run, decision.start, message, decision.evidence.submitted_at)
+    except httpx.HTTPError as error:
+        # The server may have heard of it and its answer got lost: then a worker will start the run, and two
+        # processes of one run must not be. Where it does not say, the job ends here; its state is saved.
+        state = client.read_flow_run(stretch.run.id).state
+        if state is None or state.type is not StateType.RUNNING:
+            raise Pause(state=state) from error
+        logger.warning("Run %s could not be put to wait, and goes on: %r", stretch.run.name, error)
+
+
+def _name_of(context: FlowRunContext) -> str:
+    storage: Any = context.result_store.result_storage
+    where = getattr(storage, "basepath", None)
+    return f"{type(storage).__name__} {where}" if where else type(storage).__name__
+
+
+def _warn_of_lone_disk(storage: Any) -> None:
+    """Say it where states go to a disk that ends with its container."""
+    if isinstance(storage, LocalFileSystem) and _in_container() and _on_root_disk(storage):
+        logger.warning(
+            "Checkpoints of this run go to %s on the container's own disk, and are lost with it. Mount a volume"
+            " there, or set a result storage that is shared (PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK).",
+            storage.basepath,
+        )
+
+
+def _in_container() -> bool:
+    marks = ("/.dockerenv", "/run/.containerenv")
+    return "KUBERNETES_SERVICE_HOST" in os.environ or any(Path(mark).exists() for mark in marks)
+
+
+def _on_root_disk(storage: LocalFileSystem) -> bool:
+    path = Path(storage.basepath or ".").expanduser().absolute()
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    return there.stat().st_dev == Path("/").stat().st_dev
