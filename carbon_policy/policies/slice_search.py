@@ -35,6 +35,7 @@ def fewest_grams(
     may_start: Bools,
     may_be_first: Bools,
     shortest_rest: float = 0.0,
+    break_grams: float = 0.0,
 ) -> Stretches | None:
     """Dynamic programme over slots and work done, O(slots x work), one numpy row a slot.
 
@@ -52,6 +53,7 @@ def fewest_grams(
         may_start: Where a slice may begin, shape `(slots,)`.
         may_be_first: Where the first may begin, shape `(slots,)`.
         shortest_rest: The shortest time between slices.
+        break_grams: A toll on each break, beside its time; in grams of one kW, times the unit of `times` in hours.
 
     Returns:
         Starts and ends of the slices, in order; `None` where the work does not fit.
@@ -95,7 +97,9 @@ def fewest_grams(
             if gain < columns:
                 into = row[gain:]
                 np.minimum(
-                    into, np.add(resting[stopped[begin], : columns - gain], emitted, fresh[gain:]), into
+                    into,
+                    np.add(resting[stopped[begin], : columns - gain], emitted + break_grams, fresh[gain:]),
+                    into,
                 )
         np.minimum(resting[now - 1], row, resting[now])
 
@@ -109,6 +113,7 @@ def fewest_grams(
         unit,
         ripe,
         stopped,
+        break_grams,
         may_start,
         may_be_first,
         resting,
@@ -158,6 +163,7 @@ class _Table:
         unit: Its length.
         ripe: For each slot the boundary at which a slice that begins there may be stopped.
         stopped: For each slot the boundary by which the job must rest, that a slice can begin there.
+        break_grams: The toll on a break.
         may_start: Where a slice may begin.
         may_be_first: Where the first may begin.
         resting: Shape `(slots + 1, columns)`.
@@ -173,6 +179,7 @@ class _Table:
     unit: float
     ripe: Ints
     stopped: Ints
+    break_grams: float
     may_start: Bools
     may_be_first: Bools
     resting: Floats
@@ -191,9 +198,8 @@ class _Table:
         until = self.times[np.minimum(self.ripe, len(self.gains))]
         reach = math.ceil(float((until - self.times[:-1]).max()) / self.unit)
         short_columns = np.arange(max(0, columns + self.lost - reach), columns)
-        short = self.resting[self.stopped][:, short_columns] + self._slice_grams(
-            until, columns - short_columns + self.lost, self.may_start
-        )
+        short = self._slice_grams(until, columns - short_columns + self.lost, self.may_start)
+        short += self.resting[self.stopped][:, short_columns] + self.break_grams
         # ... and may be the first.
         only = self._slice_grams(until, np.array([columns + self.lost_first]), self.may_be_first)
 
@@ -251,6 +257,8 @@ class _Table:
             if self.may_be_first[begin] and column == gain - self.lost_first and grams == emitted:
                 return begin, True
             before = column - gain + self.lost
-            if before >= 0 and grams == self.resting[self.stopped[begin], before] + emitted:
+            if before >= 0 and grams == self.resting[self.stopped[begin], before] + (
+                emitted + self.break_grams
+            ):
                 return begin, False
         return None, False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +13,10 @@ from carbon_policy.domain.decision import Slice
 from carbon_policy.domain.errors import InvalidInputError
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.policies.slice_search import Bools, Floats, Stretches, fewest_grams
+
+
+# Each halves what is unknown of the toll, and costs another search.
+_TOLLS = 6
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def plan_slices(
     shortest: timedelta = timedelta(0),
     shortest_rest: timedelta = timedelta(0),
     first_cost: timedelta = timedelta(0),
+    most_slices: int | None = None,
     latest_start: datetime | None = None,
     starts: Sequence[tuple[datetime, datetime]] | None = None,
 ) -> SlicePlan | None:
@@ -119,6 +124,7 @@ def plan_slices(
         shortest: No slice is shorter, but the last.
         shortest_rest: No rest between slices is shorter.
         first_cost: Running time before the first work: of a job that was stopped before.
+        most_slices: So many at most; `None` for any number.
         latest_start: The first slice begins by then, UTC; `None` for any time.
         starts: The stretches in which a slice may begin, ends included, in order, UTC; `None` for any time.
 
@@ -150,15 +156,8 @@ def plan_slices(
         ends = np.interp(np.asarray(stretches), times, cumulative)
         return float((ends[:, 1] - ends[:, 0]).sum())
 
-    # The window comes first, and wins where equal: a break for nothing is no plan.
-    plans = (
-        _best_window(
-            times,
-            cumulative,
-            (work + first_cost).total_seconds(),
-            [(opens_s, min(closes_s, latest_s)) for opens_s, closes_s in allowed],
-        ),
-        fewest_grams(
+    def sliced(break_grams: float = 0.0) -> Stretches | None:
+        return fewest_grams(
             times,
             gco2_per_kwh,
             work=work.total_seconds(),
@@ -168,9 +167,16 @@ def plan_slices(
             shortest_rest=shortest_rest.total_seconds(),
             may_start=may_start,
             may_be_first=may_start & (times[:-1] <= latest_s),
-        ),
-    )
-    best = min((plan for plan in plans if plan is not None), key=emitted, default=None)
+            break_grams=break_grams,
+        )
+
+    length_s = (work + first_cost).total_seconds()
+    window_starts = [(opens_s, min(closes_s, latest_s)) for opens_s, closes_s in allowed]
+    window, plan = _best_window(times, cumulative, length_s, window_starts), sliced()
+    if plan is not None and most_slices is not None and len(plan) > most_slices:
+        plan = _with_fewer_slices(sliced, most_slices, emitted(window) - emitted(plan) if window else None)
+    # The window comes first, and wins where equal: a break for nothing is no plan.
+    best = min((found for found in (window, plan) if found is not None), key=emitted, default=None)
     if best is None:
         return None
     return SlicePlan(
@@ -180,6 +186,26 @@ def plan_slices(
         ),
         gh_per_kwh=emitted(best) / 3600,
     )
+
+
+def _with_fewer_slices(
+    sliced: Callable[[float], Stretches | None], most_slices: int, saving: float | None
+) -> Stretches | None:
+    """The greenest plan found with so many slices at most, by a toll on each break.
+
+    A toll as high as all breaks together save leaves none worth while; between none and that it is bisected.
+    """
+    best, low, high = None, 0.0, saving
+    if high is None or most_slices < 2:
+        return None
+    for _ in range(_TOLLS):
+        toll = (low + high) / 2
+        plan = sliced(toll)
+        if plan is not None and len(plan) > most_slices:
+            low = toll
+        else:
+            best, high = plan, toll
+    return best
 
 
 def _best_window(
