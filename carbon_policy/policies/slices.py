@@ -14,7 +14,6 @@ from carbon_policy.domain.errors import InvalidInputError
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.policies.slice_search import Bools, Floats, Stretches, fewest_grams
 
-
 # Each halves what is unknown of the toll, and costs another search.
 _TOLLS = 6
 
