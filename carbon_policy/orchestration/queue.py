@@ -257,7 +257,7 @@ def _fleet_job(job: WaitingJob, known: set[str], now: datetime) -> FleetJob:
     took = {site.name: max(1, -(-run_time(evidence, site) // STEP)) for site in sites}
     begin = max(now, job.due_at)
     opens, closes = _stretch(job, sites, begin) if job.may_wait else (begin, None)
-    first = int((opens - now) // STEP)
+    first = -int(-(opens - now) // STEP)
     shortest = min(took.values(), default=1)
     # A deadline that the slots would miss by rounding, and the job keeps, is the slots' to bend.
     deadline = first + shortest if closes is None else max(int((closes - now) // STEP), first + shortest)
