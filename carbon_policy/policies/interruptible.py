@@ -1,0 +1,270 @@
+"""The greenest slices of an interruptible job: where it runs, when it rests, and whether that is worth the stops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode, Slice
+from carbon_policy.domain.job import FlexibilityWindow
+from carbon_policy.domain.site import Site
+from carbon_policy.domain.times import format_duration
+from carbon_policy.policies.greenest import greenest
+from carbon_policy.policies.load import Load, load_on
+from carbon_policy.policies.needs import eligible_sites
+from carbon_policy.policies.options import later_option, offer_of, option_at
+from carbon_policy.policies.slices import plan_slices
+from carbon_policy.policies.verdict import Verdict, grams_change
+
+_NO_TIME = timedelta(0)
+# By so much two sums of the same hours may differ.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """What one site has for the work that is left; `None` where the window, the hours or the horizon forbid it.
+
+    Attributes:
+        through: Now, and without a break.
+        sliced: Now, and in more than one slice.
+        later: The greenest that begins later, in one slice or more.
+    """
+
+    through: Option | None
+    sliced: Option | None
+    later: Option | None
+
+
+def interruptible(evidence: Evidence, reference: Site) -> Verdict:
+    """Choose the greenest slices of all sites for the work that is left, `1 - progress` of it.
+
+    The job runs through at once on the reference unless something saves `minimum_saving`: another site, breaks on
+    the way (each stop and restart charged its running time), or to wait for the first slice. To rest is to
+    wait: a job that may not wait, having no limit on its start or its finish, runs through. A plan is done, all
+    its breaks included and taken as long as an estimate says it might, `start_latency` before the latest finish.
+
+    A run without a break has no `slices` in its option, and the reasons of `greenest`.
+
+    A job with `progress` and without a `plan` is taken to be running now: to stop costs it a stop and a restart,
+    and its hours and its latest start no longer matter, as it has started.
+
+    Args:
+        evidence: What is known; of a running job the only site is the one that it runs on.
+        reference: Where the job would run at once.
+    """
+    spec = evidence.spec
+    offers = {site.name: _offer(evidence, site, reference) for site in eligible_sites(evidence)}
+    through = _best_through(evidence, [offer.through for offer in offers.values()], reference)
+    later = _cheapest([offer.later for offer in offers.values()])
+    if through is None and later is None:
+        return greenest(evidence, reference)
+    at_once = offers[reference.name].through or option_at(evidence, reference, evidence.now)
+    alternatives = tuple(
+        sorted(
+            (o for offer in offers.values() for o in (offer.through, offer.sliced, offer.later) if o),
+            key=lambda option: (option.gco2 or 0.0, option.start, option.site),
+        )
+    )
+    if through is None:
+        assert later is not None  # noqa: S101  One of the two is there.
+        return Verdict(
+            Action.DEFER,
+            later,
+            ReasonCode.NOT_YET_ALLOWED,
+            f"May not start now; planned for {later.start:%Y-%m-%d %H:%M} UTC on {later.site}.",
+            alternatives,
+        )
+    sliced = _cheapest([offer.sliced for offer in offers.values()])
+    best_now = sliced if sliced is not None and _saves(evidence, sliced, through) else through
+    if later is not None and _saves(evidence, later, best_now):
+        if evidence.deferrals < spec.max_deferrals:
+            return Verdict(Action.DEFER, later, *_why_later(evidence, later, at_once), alternatives)
+        return Verdict(
+            Action.RUN,
+            through,
+            ReasonCode.DEFERRAL_CAP,
+            f"Was deferred {evidence.deferrals} times, the most allowed; runs now on {through.site}.",
+            alternatives,
+        )
+    if best_now.slices:
+        return Verdict(
+            Action.RUN,
+            best_now,
+            ReasonCode.SLICE_NOW,
+            f"Runs now on {best_now.site} until {best_now.slices[0].finish:%H:%M} UTC, the first of"
+            f" {len(best_now.slices)} slices: {grams_change(best_now, at_once)} against running through at once on"
+            f" {at_once.site}.",
+            alternatives,
+        )
+    other = _cheapest([sliced, later])
+    return Verdict(Action.RUN, through, *_why_through(evidence, through, other, at_once), alternatives)
+
+
+def _why_later(evidence: Evidence, later: Option, at_once: Option) -> tuple[ReasonCode, str]:
+    waits = "Stops, and rests" if _is_running(evidence) else "Waits"
+    change = f"{grams_change(later, at_once)} against running at once on {at_once.site}."
+    time = format_duration(later.start - evidence.now)
+    if later.slices:
+        what = f"the first of {len(later.slices)} greener slices"
+        return ReasonCode.GREENER_SLICES, f"{waits} {time} for {what} on {later.site}: {change}"
+    return ReasonCode.GREENER_LATER, f"{waits} {time} for a greener window on {later.site}: {change}"
+
+
+def _why_through(
+    evidence: Evidence, through: Option, other: Option | None, at_once: Option
+) -> tuple[ReasonCode, str]:
+    runs = f"{'Goes on' if _is_running(evidence) else 'Runs now'} on {through.site}"
+    if through.site != at_once.site:
+        change = f"{grams_change(through, at_once)} against {at_once.site}, its longer run included"
+        return ReasonCode.GREENER_SITE, f"{runs}: {change}."
+    if other is None:
+        why = "it has no window to rest or to wait in, or its deadline leaves no room"
+        return ReasonCode.NO_ROOM_TO_WAIT, f"{runs}: {why}."
+    if (share := 1 - (other.gco2 or 0.0) / through.gco2 if through.gco2 else 0.0) > _ROUNDING:
+        why = f"breaks or a wait would save {share:.1%}, less than the {evidence.spec.minimum_saving:.0%} asked for"
+        return ReasonCode.SAVING_TOO_SMALL, f"{runs}: {why}."
+    return ReasonCode.GREENEST_NOW, f"{runs}: no later start and no break in its window is greener."
+
+
+def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
+    spec, settings, now = evidence.spec, evidence.settings, evidence.now
+    load, window = load_on(evidence, site), spec.window(evidence.submitted_at)
+    begun, running = evidence.progress > 0, _is_running(evidence)
+    restart = spec.restart_cost if begun and not running else _NO_TIME
+    through = None
+    if running or _may_begin(evidence, site, reference, window, now + restart + load.duration_high):
+        through = _option(evidence, site, load, (Slice(start=now, finish=now + restart + load.duration),))
+    series, until = evidence.outlook.get(site.zone), _leave_until(evidence, load, window)
+    if series is None or until is None or until <= now:
+        return _Offer(through, None, None)
+    hours = [(now, until)] if window.hours is None else window.hours.intervals(now, until)
+    plan = partial(
+        plan_slices,
+        series,
+        latest_finish=until,
+        work=load.duration,
+        stop_cost=spec.stop_cost,
+        restart_cost=spec.restart_cost,
+        shortest=spec.shortest_slice,
+        shortest_rest=settings.minimum_deferral,
+    )
+    # Each rest is a deferral: those between the slices, and the one before the first.
+    rests = spec.max_deferrals - evidence.deferrals
+    sliced = later = None
+    if through is not None and rests > 0:
+        found = plan(
+            now, first_cost=restart, most_slices=rests + 1, latest_start=now, starts=[(now, now), *hours]
+        )
+        sliced = _option(evidence, site, load, found.slices) if found and len(found.slices) > 1 else None
+    stop = spec.stop_cost if running else _NO_TIME
+    begins = None if begun or window.latest_start is None else window.latest_start - settings.start_latency
+    found = plan(
+        max(now + stop + settings.minimum_deferral, window.earliest_start),
+        first_cost=spec.restart_cost if begun else _NO_TIME,
+        most_slices=max(1, rests),
+        latest_start=begins,
+        starts=hours,
+    )
+    if found is not None:
+        later = _option(evidence, site, load, found.slices, stop)
+    if later is not None and not later.slices and not begun:
+        # Of starts that are as green as each other each job takes its own.
+        spread = later_option(evidence, offer_of(evidence, site))
+        later = spread if spread is not None and not _greener(later, spread) else later
+    return _Offer(through, sliced, later)
+
+
+def _is_running(evidence: Evidence) -> bool:
+    """Whether the job is asked about in one of its slices, and not while it waits."""
+    return evidence.progress > 0 and evidence.plan is None
+
+
+def _may_begin(
+    evidence: Evidence, site: Site, reference: Site, window: FlexibilityWindow, finish: datetime
+) -> bool:
+    """Whether a job that waits may start now, to be done by `finish` if it goes badly."""
+    now = evidence.now
+    if site.free == 0 and site.name != reference.name:
+        return False
+    if now < window.earliest_start or (window.latest_finish is not None and finish > window.latest_finish):
+        return False
+    if evidence.progress == 0 and window.latest_start is not None and now > window.latest_start:
+        return False
+    return window.hours is None or bool(window.hours.intervals(now, now))
+
+
+def _leave_until(evidence: Evidence, load: Load, window: FlexibilityWindow) -> datetime | None:
+    """Until when a plan may take its time, UTC, to be done in time if it goes badly; `None` without leave to wait.
+
+    Without a latest finish it is done when it would have been, had it run through from its latest start.
+    """
+    if window.latest_finish is not None:
+        spare = load.duration_high - load.duration + evidence.settings.start_latency
+        return window.latest_finish - spare
+    if window.latest_start is not None:
+        return window.latest_start + load.duration - evidence.settings.start_latency
+    return None
+
+
+def _option(
+    evidence: Evidence, site: Site, load: Load, slices: tuple[Slice, ...], stop: timedelta = _NO_TIME
+) -> Option | None:
+    """Running in slices on a site, after a stop now; `None` where the outlook does not reach."""
+    series = evidence.outlook.get(site.zone)
+    if series is None or not series.covers(evidence.now, slices[-1].finish):
+        return None
+    runs = [(item.start, item.finish) for item in slices]
+    if stop:
+        runs.append((evidence.now, evidence.now + stop))
+    # What starts and stops take is drawn, and paid, as work is.
+    taken = replace(load, duration=sum((finish - start for start, finish in runs), _NO_TIME))
+    grams = load.drawn_kw * sum(series.integral(start, finish) for start, finish in runs)
+    moved = option_at(evidence, site, slices[0].start, load) if load.transfer_kwh else None
+    if moved is not None and moved.gco2 is not None:
+        # Data is moved once, when the job first starts: charged as for a run without a break.
+        grams += moved.gco2 - load.drawn_kw * series.integral(moved.start, moved.finish)
+    return Option(
+        site=site.name,
+        tier=site.tier.value,
+        start=slices[0].start,
+        finish=slices[-1].finish,
+        energy_kwh=taken.energy_kwh,
+        gco2=grams,
+        note=moved.note if moved is not None else "",
+        cost=taken.cost(site),
+        slices=slices if len(slices) > 1 else (),
+    )
+
+
+def _best_through(evidence: Evidence, options: Sequence[Option | None], reference: Site) -> Option | None:
+    base = next((option for option in options if option and option.site == reference.name), None)
+    if base is None or evidence.deferrals:
+        # What has waited for a site was asked for its saving when it was deferred, and is not asked again.
+        return _cheapest(options)
+    worth_it = [option for option in options if option and _saves(evidence, option, base)]
+    return _cheapest(worth_it) or base
+
+
+def _saves(evidence: Evidence, option: Option, base: Option) -> bool:
+    """Whether an option saves enough against another to be worth a change."""
+    if option.gco2 is None or base.gco2 is None:
+        return False
+    longer_h = max(0.0, (option.finish - base.finish).total_seconds() / 3600)
+    asked = evidence.spec.minimum_saving + evidence.settings.wait_cost_per_hour * longer_h
+    return _greener(option, base) and option.gco2 <= base.gco2 * (1 - asked)
+
+
+def _greener(option: Option, other: Option) -> bool:
+    return (option.gco2 or 0.0) < (other.gco2 or 0.0) * (1 - _ROUNDING)
+
+
+def _cheapest(options: Sequence[Option | None]) -> Option | None:
+    """The option with the fewest grams; the earliest finish, then the first named, where equal."""
+    return min(
+        (option for option in options if option is not None),
+        key=lambda option: (option.gco2 or 0.0, option.finish, option.site),
+        default=None,
+    )
