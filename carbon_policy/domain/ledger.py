@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from carbon_policy.domain.site import Tier
 from carbon_policy.domain.times import Moment
 
+Scalar = bool | int | float | str
+"""What a parameter may be to be kept."""
+
 
 class SlotGrams(BaseModel):
     """A run's energy and grams in one slot of the grid's signal; what an auditor multiplies by hand.
@@ -70,6 +73,13 @@ class LedgerEntry(BaseModel):
         predicted_saving_gco2: What the decision expected to save.
         preliminary: The grams are on a forecast or on estimates: the actual intensities were not known yet.
         notes: Anything that a reader must know.
+        tags: The run's Prefect tags, without this project's own.
+        parameters: What the flow was called with: plain values only, and none whose name sounds like a secret.
+        quantity: How many functional units it made.
+        functional_unit: What it made, such as `image` or `epoch`.
+        cost: Money, from the site's prices of energy and time; `None` where the site has none.
+        running_s: Seconds in which the user's code ran; less than from start to end where it was interrupted. `None`
+            of a run that an older release recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -109,6 +119,12 @@ class LedgerEntry(BaseModel):
     predicted_saving_gco2: float | None = None
     preliminary: bool = False
     notes: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    parameters: dict[str, Scalar] = Field(default_factory=dict)
+    quantity: float | None = None
+    functional_unit: str | None = None
+    cost: float | None = None
+    running_s: float | None = None
 
     @property
     def settled(self) -> bool:

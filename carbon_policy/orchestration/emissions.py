@@ -18,8 +18,9 @@ from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_energy, format_grams
+from carbon_policy.estimation.parameters import plain_parameters
 from carbon_policy.grid.sanity import differing
-from carbon_policy.orchestration.names import GATE_RUN
+from carbon_policy.orchestration.names import GATE_RUN, TAG_PLACED, TAG_TWIN
 from carbon_policy.policies.options import reference_site
 
 
@@ -69,6 +70,7 @@ def entry_of(
         except HorizonError:
             there = None
     source = series or other
+    running_s = sum((one.ended_at - one.started_at).total_seconds() for one in readings)
     return LedgerEntry(
         job_run_id=str(run.id),
         gate_run_id=(run.job_variables or {}).get(GATE_RUN) or (str(run.id) if run.deployment_id else None),
@@ -105,7 +107,20 @@ def entry_of(
         predicted_saving_gco2=decision.predicted_saving_gco2,
         preliminary=(slots is not None and preliminary) or (there is not None and other_preliminary),
         notes=tuple(notes),
+        tags=tuple(sorted({*run.tags} - {TAG_PLACED, TAG_TWIN})),
+        parameters=plain_parameters(run.parameters),
+        quantity=evidence.spec.quantity,
+        functional_unit=evidence.spec.functional_unit,
+        cost=_cost(site, reading.energy_kwh, running_s),
+        running_s=running_s,
     )
+
+
+def _cost(site: Site, energy_kwh: float, running_s: float) -> float | None:
+    """Money for what the building draws and for the time; `None` where the site has a price of neither."""
+    if site.price_per_kwh is None and site.price_per_hour is None:
+        return None
+    return energy_kwh * site.pue * (site.price_per_kwh or 0) + running_s / 3600 * (site.price_per_hour or 0)
 
 
 def merged(readings: Sequence[EnergyReading]) -> EnergyReading:

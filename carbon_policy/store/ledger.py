@@ -10,10 +10,13 @@ from sqlalchemy import ColumnElement, not_, or_, select
 
 from carbon_policy.domain.ledger import LedgerEntry
 from carbon_policy.domain.times import parse_moment
+from carbon_policy.estimation.past_run import PastRun
 from carbon_policy.store.dialects import INSERT
 from carbon_policy.store.models import LedgerRow, to_entry, to_values
 from carbon_policy.store.opened import Opened
+from carbon_policy.store.past_runs import past_runs
 from carbon_policy.store.result import RecordResult
+from carbon_policy.store.spending import Spent, spent
 
 _BATCH = 200
 """Entries a transaction: other writers wait for one batch, not for a whole import."""
@@ -86,6 +89,22 @@ class Ledger(Opened):
     def missing_actuals(self) -> list[LedgerEntry]:
         """The entries whose grams are unknown or preliminary; ordered as `entries`."""
         return self._select(not_(LedgerRow.settled))
+
+    def past_runs(self, flow: str, deployment: str | None) -> list[PastRun]:
+        """The newest completed runs of a deployment, the oldest first; of direct calls where it is `None`."""
+        with self._reading() as connection:
+            return past_runs(connection, flow, deployment)
+
+    def spent(self, tags: Iterable[str], since: datetime, until: datetime) -> dict[str, Spent]:
+        """What the runs with each tag have emitted and cost; the empty tag stands for all runs.
+
+        Args:
+            tags: Which.
+            since: Only runs that started then or later; aware.
+            until: Only runs that started before; aware.
+        """
+        with self._reading() as connection:
+            return spent(connection, tags, parse_moment(since), parse_moment(until))
 
     def _select(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[LedgerEntry]:
         latest_first = (

@@ -17,7 +17,7 @@ from carbon_policy.store.models import Base
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """The migrations that this release knows, in order. Named here, as asking Alembic means importing it."""
 
 VERSION_TABLE = "carbon_policy_version"

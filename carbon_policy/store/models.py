@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from carbon_policy.domain.ledger import LedgerEntry
 from carbon_policy.domain.times import parse_moment
 
-_JSON_FIELDS = {"slots", "counterfactual_slots", "notes"}
+_JSON_FIELDS = {"slots", "counterfactual_slots", "notes", "tags"}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -94,6 +94,12 @@ class LedgerRow(Base):
     predicted_saving_gco2: Mapped[float | None]
     preliminary: Mapped[bool]
     notes: Mapped[list[Any]]
+    tags: Mapped[list[Any]]
+    parameters: Mapped[dict[str, Any]]
+    quantity: Mapped[float | None]
+    functional_unit: Mapped[str | None]
+    cost: Mapped[float | None]
+    running_s: Mapped[float | None]
 
     fingerprint: Mapped[str]
     revision: Mapped[int]

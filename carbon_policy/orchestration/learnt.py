@@ -1,0 +1,55 @@
+"""What a deployment's past runs say of the next one: its duration and energy on each site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from carbon_policy.domain.estimate import Estimate
+from carbon_policy.domain.job import JobSpec
+from carbon_policy.domain.site import Site
+from carbon_policy.estimation import estimates
+from carbon_policy.estimation.parameters import plain_parameters
+from carbon_policy.estimation.past_run import PastRun
+from carbon_policy.grid.deadline import within
+from carbon_policy.store.ledger import Ledger
+
+PATIENCE_S = 5.0
+"""For how long a decision waits for the ledger, and as long again to learn from it."""
+
+
+def estimates_for(
+    url: str,
+    *,
+    flow: str,
+    deployment: str,
+    sites: Sequence[Site],
+    parameters: Mapping[str, Any],
+    spec: JobSpec,
+) -> tuple[dict[str, Estimate], tuple[str, ...]]:
+    """Site to the job's duration and energy there, learnt or as given. No failure blocks a job.
+
+    Args:
+        url: The ledger's.
+        flow: Name of the flow.
+        deployment: The user's deployment, not the twin.
+        sites: Where the job could run.
+        parameters: What the run is called with.
+        spec: What is said of the job.
+
+    Returns:
+        The estimates, none where the ledger gave no answer, and notes for people.
+    """
+
+    def ask() -> list[PastRun]:
+        with Ledger(url, PATIENCE_S) as ledger:
+            return ledger.past_runs(flow, deployment)
+
+    try:
+        past = within(PATIENCE_S, ask, "the ledger")
+        found = within(
+            PATIENCE_S, lambda: estimates(past, sites, plain_parameters(parameters), spec), "learning"
+        )
+    except Exception as error:
+        return {}, (f"Nothing was learnt from past runs: {str(error) or type(error).__name__}",)
+    return found, ()
