@@ -33,7 +33,8 @@ from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.variables import policy_block_name
 from carbon_policy.orchestration.world import World
 from carbon_policy.planning.problem import FleetJob, FleetProblem, FleetSite
-from carbon_policy.policies.options import eligible_sites, option_at, reference_site, run_time
+from carbon_policy.policies.load import Load, load_on
+from carbon_policy.policies.options import eligible_sites, reference_site
 
 STEP = timedelta(minutes=15)
 """Length of a slot of the plan."""
@@ -253,14 +254,17 @@ def _fleet_job(job: WaitingJob, known: set[str], now: datetime) -> FleetJob:
     evidence, spec = job.evidence, job.evidence.spec
     reference = reference_site(evidence)
     chosen = eligible_sites(evidence) if job.may_wait else [reference] if reference else []
-    sites = [site for site in chosen if site.name in known]
-    took = {site.name: max(1, -(-run_time(evidence, site) // STEP)) for site in sites}
+    loads = {site.name: (site, load_on(evidence, site)) for site in chosen if site.name in known}
+    took = {name: max(1, -(-load.duration // STEP)) for name, (_, load) in loads.items()}
     begin = max(now, job.due_at)
-    opens, closes = _stretch(job, sites, begin) if job.may_wait else (begin, None)
+    opens, closes = (
+        _stretch(job, [load for _, load in loads.values()], begin) if job.may_wait else (begin, None)
+    )
     first = -int(-(opens - now) // STEP)
     shortest = min(took.values(), default=1)
     # A deadline that the slots would miss by rounding, and the job keeps, is the slots' to bend.
     deadline = first + shortest if closes is None else max(int((closes - now) // STEP), first + shortest)
+    hours = STEP.total_seconds() / 3600
     return FleetJob(
         name=job.run_id,
         urgency=spec.urgency,
@@ -268,37 +272,30 @@ def _fleet_job(job: WaitingJob, known: set[str], now: datetime) -> FleetJob:
         deadline_slot=deadline,
         duration_slots=took,
         interruptible=spec.interruptible and job.may_wait,
-        power_kw={site.name: _mean_kw(evidence, site, took[site.name]) for site in sites},
-        transfer_gco2={site.name: _transfer_gco2(evidence, site, begin) for site in sites},
+        # The mean over all of its slots: the energy is right where the last is used in part.
+        power_kw={
+            name: load.energy_kwh / site.pue / (took[name] * hours) for name, (site, load) in loads.items()
+        },
+        transfer_gco2={
+            name: _transfer_gco2(evidence, site, load, begin) for name, (site, load) in loads.items()
+        },
         restart_slots=(spec.stop_cost + spec.restart_cost) / STEP,
     )
 
 
-def _stretch(job: WaitingJob, sites: Sequence[Site], begin: datetime) -> tuple[datetime, datetime | None]:
-    """From when to when it may run: of several allowed stretches the first, as a site that is slower starts earlier."""
+def _stretch(job: WaitingJob, loads: Sequence[Load], begin: datetime) -> tuple[datetime, datetime | None]:
+    """From when to when it may run, so that it ends in time nine times in ten; of several stretches the first."""
     window = job.evidence.spec.window(job.due_at)
     opens, ends = [], []
-    for site in sites:
-        duration = run_time(job.evidence, site)
-        intervals = window.start_intervals(begin, duration)
+    for load in loads:
+        intervals = window.start_intervals(begin, load.duration_high)
         if intervals:
             opens.append(intervals[0][0])
-            ends.append(intervals[0][1] + duration)
+            ends.append(intervals[0][1] + load.duration)
     return (min(opens), min(ends)) if opens else (begin, None)
 
 
-def _mean_kw(evidence: Evidence, site: Site, slots: int) -> float:
-    """What it draws over all of its slots, kW without PUE: the energy is right where the last is used in part."""
-    energy_kwh = option_at(evidence, site, evidence.now).energy_kwh / site.pue
-    return energy_kwh / (slots * STEP.total_seconds() / 3600)
-
-
-def _transfer_gco2(evidence: Evidence, site: Site, at: datetime) -> float:
-    """The grams of moving its data there, at the intensity of the moment from which it may run."""
-    reference = evidence.sites[0] if evidence.sites else site
-    home = evidence.spec.data_zone or reference.zone
-    series = evidence.outlook.get(site.zone)
-    if site.zone == home or not evidence.spec.data_gb or series is None:
-        return 0.0
-    moment = min(max(at, series.start), series.end - series.step)
-    return evidence.spec.data_gb * evidence.settings.transfer_kwh_per_gb * series.at(moment)
+def _transfer_gco2(evidence: Evidence, site: Site, load: Load, at: datetime) -> float:
+    """The grams of moving its data there, at the site's intensity of the moment from which it may run."""
+    series = evidence.outlook[site.zone]
+    return load.transfer_kwh * series.at(min(max(at, series.start), series.end - series.step))
