@@ -17,6 +17,7 @@ from carbon_policy.domain.finding import Finding
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_energy, format_grams, sign
+from carbon_policy.orchestration.grounds import Ground, grounds_of
 from carbon_policy.orchestration.records import settings_rows
 from carbon_policy.policies.options import reference_site, run_time
 
@@ -47,6 +48,7 @@ def decision_view(decision: Decision, deployment: str, placed_by: str | None, wi
     return Group(
         *_headline(decision, deployment, placed_by),
         _options(decision),
+        *map(_ground_line, grounds_of(decision)),
         *_outlook(decision, min(width, _WIDEST_CHART)),
         _settings(decision),
         *(Text(f"note: {note}", style="yellow") for note in decision.evidence.notes),
@@ -112,21 +114,30 @@ def _headline(decision: Decision, deployment: str, placed_by: str | None) -> Ite
         )
 
 
+def _ground_line(ground: Ground) -> Text:
+    return Text.assemble((f"{ground.kind}: ", "bold"), (ground.sentence, "not bold"))
+
+
 def _options(decision: Decision) -> Table:
+    rows = _rows(decision)
+    priced = any(option.cost is not None for option in rows)
     table = Table(box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("Site")
     table.add_column("Start (UTC)", no_wrap=True)
     table.add_column("Finish, takes", no_wrap=True)
     table.add_column("Energy", justify="right", no_wrap=True)
     table.add_column("Expected", justify="right", no_wrap=True)
+    if priced:
+        table.add_column("Money", justify="right", no_wrap=True)
     table.add_column("Note")
-    for option in _rows(decision):
+    for option in rows:
         table.add_row(
             f"{option.site} ({option.tier})" if option.site != option.tier else option.site,
             _moment(option.start),
             _finish(option),
             format_energy(option.energy_kwh),
             "unknown" if option.gco2 is None else format_grams(option.gco2),
+            *([_money(option)] if priced else []),
             ", ".join(_notes(option, decision)),
             style="bold green" if _same(option, decision.chosen) else "",
         )
@@ -149,8 +160,14 @@ def _notes(option: Option, decision: Decision) -> Iterator[str]:
         yield "at once on fast"
     if decision.would_have is not None and _same(option, decision.would_have.chosen):
         yield "would be chosen"
+    if option.slices:
+        yield f"in {len(option.slices)} slices"
     if option.note:
         yield option.note
+
+
+def _money(option: Option) -> str:
+    return "–" if option.cost is None else f"{option.cost:.4g}"
 
 
 def _outlook(decision: Decision, width: int) -> Iterator[RenderableType]:

@@ -24,6 +24,7 @@ from carbon_policy.domain.decision import Action, Decision, Option, Plan
 from carbon_policy.domain.energy import EnergyReading
 from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_energy, format_grams
+from carbon_policy.orchestration.grounds import grounds_of
 from carbon_policy.orchestration.names import LABEL
 
 logger = logging.getLogger("prefect.carbon_policy")
@@ -220,6 +221,7 @@ def decision_markdown(decision: Decision) -> str:
             f"| {mark} | {row.site} ({row.tier}) | {_clock(row.start)} | {format_duration(row.finish - row.start)}"
             f" | {format_energy(row.energy_kwh)} | {grams} |"
         )
+    lines += ["", *(f"- {ground.kind}: {ground.sentence}" for ground in grounds_of(decision))]
     lines += ["", "| setting | value | from |", "|---|---|---|"]
     lines += [f"| {name} | {value} | {source} |" for name, value, source in settings_rows(decision)]
     lines += [
