@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from carbon_policy.domain.decision import Action, Decision, Evidence, ReasonCode
-from carbon_policy.domain.job import Mode, OnMissed, PolicyName, Urgency
+from carbon_policy.domain.job import Mode, PolicyName, Urgency
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import format_duration
+from carbon_policy.policies.budget import within_budgets
 from carbon_policy.policies.greenest import greenest
-from carbon_policy.policies.options import option_at, reference_site, run_time
+from carbon_policy.policies.needs import no_site_sentence, reference_site
+from carbon_policy.policies.options import option_at, run_time
+from carbon_policy.policies.replan import standing_plan
 from carbon_policy.policies.threshold import threshold
-from carbon_policy.policies.verdict import Verdict
+from carbon_policy.policies.verdict import Verdict, missed
 
 _POLICIES = {PolicyName.GREENEST: greenest, PolicyName.THRESHOLD: threshold}
-
-_ON_MISSED = {
-    OnMissed.RUN: (Action.RUN, ReasonCode.MISSED_RUN, "runs at once"),
-    OnMissed.SKIP: (Action.SKIP, ReasonCode.MISSED_SKIP, "is skipped, as on_missed says"),
-    OnMissed.FAIL: (Action.FAIL, ReasonCode.MISSED_FAIL, "fails, as on_missed says"),
-}
 
 
 def decide(evidence: Evidence) -> Decision:
     """Decide what becomes of a run.
 
     Pure: the same evidence gives the same decision. It never raises for want of a signal: then it runs the
-    job at once and says so.
+    job at once, or keeps the plan that it has, and says so.
 
     Args:
         evidence: Everything known, `now` included.
@@ -39,8 +36,7 @@ def decide(evidence: Evidence) -> Decision:
             site=None,
             start=evidence.now,
             reason=ReasonCode.NO_SITE,
-            sentence="No site is left: every one is disabled, or excluded by allowed_sites or allowed_zones."
-            f" Known sites: {', '.join(site.name for site in evidence.sites) or 'none'}.",
+            sentence=no_site_sentence(evidence),
             evidence=evidence,
         )
     verdict = _verdict(evidence, reference)
@@ -61,6 +57,7 @@ def decide(evidence: Evidence) -> Decision:
 
 
 def _verdict(evidence: Evidence, reference: Site) -> Verdict:
+    """What goes before every policy and budget: someone's word, an urgent job, a window that has passed."""
     spec = evidence.spec
     at_once = option_at(evidence, reference, evidence.now)
 
@@ -73,16 +70,20 @@ def _verdict(evidence: Evidence, reference: Site) -> Verdict:
         return run(ReasonCode.MODE_OFF, f"carbon-policy is off: runs now on {reference.name}.")
     if spec.urgency is Urgency.CRITICAL:
         return run(ReasonCode.CRITICAL, f"Critical jobs never wait: runs now on {reference.name}.")
-    window = spec.window(evidence.submitted_at)
-    latest = window.latest_start_for(run_time(evidence, reference))
+    # Missed is what cannot be kept any more even if all goes as expected; plans keep further away from it.
+    latest = spec.window(evidence.submitted_at).latest_start_for(run_time(evidence, reference))
     if latest is not None and evidence.now > latest:
-        action, reason, what = _ON_MISSED[spec.on_missed]
-        late = evidence.now - latest
-        return Verdict(
-            action, at_once, reason, f"Its latest start passed {format_duration(late)} ago, so it {what}."
-        )
+        late = format_duration(evidence.now - latest)
+        return missed(evidence, at_once, f"Its latest start passed {late} ago")
+    return within_budgets(evidence, reference, _by_policy)
+
+
+def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
+    """The job's policy, where there is a signal that it can decide by."""
+    spec = evidence.spec
     series = evidence.outlook.get(reference.zone)
     known = series is not None and series.start <= evidence.now < series.end
+    window = spec.window(evidence.submitted_at)
     starts = window.start_intervals(evidence.now, run_time(evidence, reference))
     if starts and starts[0][0] > evidence.now and not (known and spec.policy is PolicyName.GREENEST):
         # Hours are hours, whatever the grid says; the rule is asked when they begin.
@@ -93,14 +94,25 @@ def _verdict(evidence: Evidence, reference: Site) -> Verdict:
             ReasonCode.NOT_YET_ALLOWED,
             f"May not start before {opens:%Y-%m-%d %H:%M} UTC; it is decided then.",
         )
-    if not known:
-        # The reference's zone is what every saving is judged against: without it there is nothing to weigh.
-        why = f" ({'; '.join(evidence.remarks)})" if evidence.remarks else ""
-        return run(
-            ReasonCode.NO_SIGNAL,
-            f"No usable carbon signal for {reference.zone}{why}: runs now on {reference.name}.",
+    if known:
+        return _POLICIES[spec.policy](evidence, reference)
+    # The reference's zone is what every saving is judged against: without it there is nothing to weigh.
+    why = f" ({'; '.join(evidence.remarks)})" if evidence.remarks else ""
+    unknown = f"No usable carbon signal for {reference.zone}{why}"
+    plan = standing_plan(evidence)
+    if plan is not None:
+        return Verdict(
+            Action.DEFER,
+            plan,
+            ReasonCode.KEPT_PLAN,
+            f"{unknown}: keeps its plan, {plan.start:%Y-%m-%d %H:%M} UTC on {plan.site}, which keeps its deadline.",
         )
-    return _POLICIES[spec.policy](evidence, reference)
+    return Verdict(
+        Action.RUN,
+        option_at(evidence, reference, evidence.now),
+        ReasonCode.NO_SIGNAL,
+        f"{unknown}: runs now on {reference.name}.",
+    )
 
 
 def _as_decision(evidence: Evidence, reference: Site, verdict: Verdict) -> Decision:

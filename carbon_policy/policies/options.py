@@ -3,161 +3,195 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from carbon_policy.domain.decision import Evidence, Option
-from carbon_policy.domain.signal import IntensitySeries
-from carbon_policy.domain.site import Site, Tier
+from carbon_policy.domain.site import Site
+from carbon_policy.policies.curve import Curve, Floats, curve_of
+from carbon_policy.policies.load import Load, load_on, run_time
+from carbon_policy.policies.needs import eligible_sites, reference_site
+
+__all__ = [
+    "Offer",
+    "eligible_sites",
+    "later_option",
+    "now_option",
+    "offer_of",
+    "option_at",
+    "reference_site",
+    "run_time",
+]
 
 _EQUAL_S = 1e-6
 # Sums of floats that ought to be equal differ by about this share.
 _EQUAL_SHARE = 1e-9
 
+Holds = Callable[[Site, Load, Floats, Floats], np.ndarray]
+"""Which starts (seconds from now) with which grams are sure enough."""
+
 
 @dataclass(frozen=True)
-class SiteOptions:
-    """The best a site has to offer one job.
+class Offer:
+    """A site, what the job is there, and when it may start there.
 
     Attributes:
         site: The site.
-        now: Running there at once; `None` where the window, the hours or the horizon forbid it.
-        later: The greenest start after now; `None` where there is none.
-        fits: Whether the window leaves room for the job here at all, whatever the grid does.
+        load: The job's load there.
+        intervals: The stretches in which it may start so that it ends in time nine times in ten, ends included.
+        latest: The last start that keeps the deadline nine times in ten; `None` where nothing limits it.
     """
 
     site: Site
-    now: Option | None
-    later: Option | None
-    fits: bool
+    load: Load
+    intervals: list[tuple[datetime, datetime]]
+    latest: datetime | None
+
+    def allows(self, start: datetime) -> bool:
+        """Whether the job may start at a moment."""
+        return any(opens <= start <= closes for opens, closes in self.intervals)
 
 
-def run_time(evidence: Evidence, site: Site) -> timedelta:
-    """How long the job takes on a site: a site at half the speed takes twice as long."""
-    return evidence.spec.duration / site.speed
+def offer_of(evidence: Evidence, site: Site) -> Offer:
+    """When the job may start on a site, from now on."""
+    load = load_on(evidence, site)
+    window = evidence.spec.window(evidence.submitted_at)
+    intervals = window.start_intervals(evidence.now, load.duration_high)
+    return Offer(site, load, intervals, window.latest_start_for(load.duration_high))
 
 
-def option_at(evidence: Evidence, site: Site, start: datetime) -> Option:
+def option_at(evidence: Evidence, site: Site, start: datetime, load: Load | None = None) -> Option:
     """Running on a site from a moment on; its grams are `None` where the outlook does not reach."""
-    duration = run_time(evidence, site)
+    load = load or load_on(evidence, site)
+    finish = start + load.duration
     series = evidence.outlook.get(site.zone)
-    finish = start + duration
     gco2 = None
+    note = ""
     if series is not None and series.covers(start, finish):
-        gco2 = series.integral(start, finish) * site.drawn_kw
-    energy_kwh = site.drawn_kw * duration.total_seconds() / 3600
+        start_s, duration_s = (start - series.start).total_seconds(), load.duration.total_seconds()
+        gh = curve_of(series).integral_from(start_s, duration_s)
+        moved = 0.0
+        if load.transfer_kwh:
+            moved = float(_transfer_grams(evidence, site, load, np.array([start_s]))[0])
+            note = f"{moved:.3g} g of them move the data from {load.data_zone}"
+        gco2 = gh * load.drawn_kw + moved
     return Option(
-        site=site.name, tier=site.tier.value, start=start, finish=finish, energy_kwh=energy_kwh, gco2=gco2
+        site=site.name,
+        tier=site.tier.value,
+        start=start,
+        finish=finish,
+        energy_kwh=load.energy_kwh,
+        gco2=gco2,
+        note=note,
+        cost=load.cost(site),
     )
 
 
-def site_options(evidence: Evidence, site: Site) -> SiteOptions:
-    """The best start now and the best start later on one site, in O(slots)."""
-    duration = run_time(evidence, site)
-    window = evidence.spec.window(evidence.submitted_at)
-    intervals = window.start_intervals(evidence.now, duration)
-    series = evidence.outlook.get(site.zone)
-    now_option = later = None
-    if intervals and intervals[0][0] <= evidence.now <= intervals[0][1]:
-        now_option = option_at(evidence, site, evidence.now)
-        if now_option.gco2 is None:
-            now_option = None
-    if series is not None and intervals:
-        start = _best_later_start(evidence, site, series, intervals, duration)
-        later = option_at(evidence, site, start) if start is not None else None
-    return SiteOptions(site, now_option, later, fits=bool(intervals))
+def now_option(evidence: Evidence, offer: Offer, reference: Site) -> Option | None:
+    """Running there at once; `None` where the window, the hours, the horizon or a full work pool forbid it.
+
+    A full reference site still counts: the job queues there, as it would if nobody thought of carbon.
+    """
+    if offer.site.free == 0 and offer.site.name != reference.name:
+        return None
+    if not offer.allows(evidence.now):
+        return None
+    option = option_at(evidence, offer.site, evidence.now, offer.load)
+    return option if option.gco2 is not None else None
 
 
-def _best_later_start(
-    evidence: Evidence,
-    site: Site,
-    series: IntensitySeries,
-    intervals: list[tuple[datetime, datetime]],
-    duration: timedelta,
-) -> datetime | None:
-    """The greenest start after now, or `None`.
+def later_option(evidence: Evidence, offer: Offer, holds: Holds | None = None) -> Option | None:
+    """The greenest start after now, or `None`; O(slots).
 
     The intensity is a step function, so the grams of a window of fixed length are piecewise linear in its
     start, with kinks only where an end of the window meets the boundary of a slot. The minimum therefore
     lies at such a start or at an edge of the allowed stretches: two candidates a slot and no search.
+
+    Args:
+        evidence: What is known.
+        offer: The site's.
+        holds: Which starts may be chosen; all where it is not given.
     """
-    step_s = series.step.total_seconds()
-    duration_s = duration.total_seconds()
-    boundaries = np.arange(len(series.values_gco2_per_kwh) + 1) * step_s
-    earliest_s = (evidence.now + evidence.settings.minimum_deferral - series.start).total_seconds()
-    stretches = []
-    latest = evidence.spec.window(evidence.submitted_at).latest_start_for(duration)
-    for opens, closes in intervals:
-        if latest is not None:
-            # The deadline is kept by the job, and not only by its plan.
-            closes = min(closes, latest - evidence.settings.start_latency)
-        low = max((opens - series.start).total_seconds(), earliest_s, 0.0)
-        high = min((closes - series.start).total_seconds(), boundaries[-1] - duration_s)
-        if low <= high:
-            stretches.append((low, high))
-    if not stretches:
+    site, load, settings = offer.site, offer.load, evidence.settings
+    series = evidence.outlook.get(site.zone)
+    if series is None or not offer.intervals:
         return None
-    kinks = np.concatenate([boundaries, boundaries - duration_s])
-    parts = [
-        np.unique(np.concatenate([[low, high], kinks[(kinks > low) & (kinks < high)]]))
-        for low, high in stretches
-    ]
-    starts = np.concatenate(parts)
-    cumulative = np.asarray(series.cumulative_gh_per_kwh)
-    grams = np.interp(starts + duration_s, boundaries, cumulative) - np.interp(starts, boundaries, cumulative)
-    grams *= site.drawn_kw
+    curve, duration_s = curve_of(series), load.duration.total_seconds()
+    now_s = (evidence.now - series.start).total_seconds()
+    earliest_s = now_s + settings.minimum_deferral.total_seconds()
+    kinked = [curve.kinks_s(duration_s, *ends) for ends in _stretches(evidence, offer, curve, earliest_s)]
+    if not kinked:
+        return None
+    starts = np.concatenate(kinked)
+    grams = curve.integral(starts, duration_s) * load.drawn_kw
+    if load.transfer_kwh:
+        grams = grams + _transfer_grams(evidence, site, load, starts)
     # Waiting has its price in grams, so that an hour is not waited for a crumb.
-    reference = float(
-        np.interp(earliest_s + duration_s, boundaries, cumulative)
-        - np.interp(earliest_s, boundaries, cumulative)
-    )
-    waited_h = (starts - earliest_s) / 3600
-    score = grams + evidence.settings.wait_cost_per_hour * reference * site.drawn_kw * waited_h
-    best = float(score.min())
-    good = score <= best * (1 + evidence.settings.near_best + _EQUAL_SHARE)
-    part_of = np.concatenate([np.full(len(part), index) for index, part in enumerate(parts)])
+    reference = curve.integral_from(earliest_s, duration_s) * load.drawn_kw
+    score = grams + settings.wait_cost_per_hour * reference * (starts - earliest_s) / 3600
+    if holds is not None:
+        sure = holds(site, load, starts - now_s, grams)
+        if not sure.any():
+            return None
+        score = np.where(sure, score, np.inf)
+    good = score <= float(score.min()) * (1 + settings.near_best + _EQUAL_SHARE)
+    part_of = np.repeat(np.arange(len(kinked)), [len(part) for part in kinked])
     chosen_s = _spread(starts, good, part_of, evidence.job)
-    return series.start + timedelta(seconds=chosen_s)
+    return option_at(evidence, site, series.start + timedelta(seconds=chosen_s), load)
 
 
-def _spread(starts: np.ndarray, good: np.ndarray, part_of: np.ndarray, job: str) -> float:
+def _stretches(
+    evidence: Evidence, offer: Offer, curve: Curve, earliest_s: float
+) -> list[tuple[float, float]]:
+    """Where a later start may lie, in seconds of the curve."""
+    begins = evidence.outlook[offer.site.zone].start
+    last_s = curve.end_s - offer.load.duration.total_seconds()
+    found = []
+    for opens, closes in offer.intervals:
+        if offer.latest is not None:
+            # The deadline is kept by the job, and not only by its plan.
+            closes = min(closes, offer.latest - evidence.settings.start_latency)
+        low = max((opens - begins).total_seconds(), earliest_s, 0.0)
+        high = min((closes - begins).total_seconds(), last_s)
+        if low <= high:
+            found.append((low, high))
+    return found
+
+
+def _transfer_grams(evidence: Evidence, site: Site, load: Load, starts_s: Floats) -> Floats:
+    """What moving the data emits, for starts in seconds of the site's series.
+
+    The data moves while the job runs, half of the energy at each end; of an end of which nothing is known for
+    that time the site's own intensity is taken.
+    """
+    series, duration_s = evidence.outlook[site.zone], load.duration.total_seconds()
+    here = curve_of(series).integral(starts_s, duration_s)
+    there = here
+    other = evidence.outlook.get(load.data_zone or "")
+    if other is not None:
+        shifted = starts_s + (series.start - other.start).total_seconds()
+        curve = curve_of(other)
+        known = (shifted >= 0) & (shifted + duration_s <= curve.end_s)
+        there = np.where(known, curve.integral(shifted, duration_s), here)
+    return np.asarray(load.transfer_kwh * (here + there) / 2 / (duration_s / 3600))
+
+
+def _spread(starts: Floats, good: np.ndarray, part_of: np.ndarray, job: str) -> float:
     """One of the equally good starts, chosen by the job's name.
 
     Every job that looks at the same forecast finds the same greenest minute; a stable pick on the plateau
     keeps them from waking together, and a job that is asked again gives the same answer.
     """
-    plateaus = [
-        (starts[i], starts[i + 1])
-        for i in range(len(starts) - 1)
-        if good[i] and good[i + 1] and part_of[i] == part_of[i + 1]
-    ]
+    joined = np.flatnonzero(good[:-1] & good[1:] & (part_of[:-1] == part_of[1:]))
+    lengths = starts[joined + 1] - starts[joined]
     share = int.from_bytes(hashlib.sha256(job.encode()).digest()[:8]) / 2**64
-    length = sum(end - begin for begin, end in plateaus)
+    length = float(lengths.sum())
     if length > _EQUAL_S:
-        rest = share * length
-        for begin, end in plateaus:
-            if rest <= end - begin:
-                return float(begin + rest)
-            rest -= end - begin
+        ends = np.cumsum(lengths)
+        at = min(int(np.searchsorted(ends, share * length)), len(ends) - 1)
+        return float(starts[joined[at] + 1] - (ends[at] - share * length))
     points = starts[good]
     return float(points[int(share * len(points))])
-
-
-def eligible_sites(evidence: Evidence) -> list[Site]:
-    """The sites that are enabled and that the job allows, in the order given."""
-    spec = evidence.spec
-    return [
-        site
-        for site in evidence.sites
-        if site.enabled
-        and (not spec.allowed_zones or site.zone in spec.allowed_zones)
-        and (not spec.allowed_sites or site.name in spec.allowed_sites)
-    ]
-
-
-def reference_site(evidence: Evidence) -> Site | None:
-    """Where the job would run if nobody thought of carbon: the first fast site, else the first of all."""
-    sites = eligible_sites(evidence)
-    return next((site for site in sites if site.tier is Tier.FAST), sites[0] if sites else None)

@@ -8,7 +8,7 @@ from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode
 from carbon_policy.domain.job import Urgency
 from carbon_policy.domain.signal import IntensitySeries, quantile_gco2_per_kwh
 from carbon_policy.domain.site import Site, Tier
-from carbon_policy.policies.options import eligible_sites, option_at, run_time, site_options
+from carbon_policy.policies.options import eligible_sites, later_option, offer_of, option_at
 from carbon_policy.policies.verdict import Verdict
 
 
@@ -51,7 +51,7 @@ def threshold(evidence: Evidence, reference: Site) -> Verdict:
             (later, at_once),
         )
     if level is Level.HIGH:
-        eco = _feasible_eco(evidence)
+        eco = _feasible_eco(evidence, reference)
         if eco is not None:
             return Verdict(
                 Action.RUN,
@@ -80,17 +80,16 @@ def _limits(evidence: Evidence, series: IntensitySeries) -> tuple[float, float]:
 
 
 def _first_low_start(evidence: Evidence, site: Site, series: IntensitySeries, low: float) -> Option | None:
-    window = evidence.spec.window(evidence.submitted_at)
+    offer = offer_of(evidence, site)
     earliest = evidence.now + evidence.settings.minimum_deferral
-    latest = window.latest_start_for(run_time(evidence, site))
-    for opens, closes in window.start_intervals(evidence.now, run_time(evidence, site)):
-        if latest is not None:
-            closes = min(closes, latest - evidence.settings.start_latency)
+    for opens, closes in offer.intervals:
+        if offer.latest is not None:
+            closes = min(closes, offer.latest - evidence.settings.start_latency)
         for index, value in enumerate(series.values_gco2_per_kwh):
             start = max(series.slot_start(index), opens, earliest)
             if value <= low and start <= closes and start < series.slot_start(index + 1):
                 return option_at(evidence, site, start)
-    best = site_options(evidence, site).later
+    best = later_option(evidence, offer)
     now = option_at(evidence, site, evidence.now)
     if best is None or best.gco2 is None or now.gco2 is None:
         return None
@@ -99,11 +98,12 @@ def _first_low_start(evidence: Evidence, site: Site, series: IntensitySeries, lo
     )
 
 
-def _feasible_eco(evidence: Evidence) -> Option | None:
-    """The first eco site on which the job, slower as it is there, still keeps its window."""
-    window = evidence.spec.window(evidence.submitted_at)
+def _feasible_eco(evidence: Evidence, reference: Site) -> Option | None:
+    """The first eco site that has room, and on which the job, slower as it is there, still keeps its window."""
     for site in eligible_sites(evidence):
-        latest = window.latest_start_for(run_time(evidence, site))
-        if site.tier is Tier.ECO and (latest is None or evidence.now <= latest):
-            return option_at(evidence, site, evidence.now)
+        if site.tier is not Tier.ECO or (site.free == 0 and site.name != reference.name):
+            continue
+        offer = offer_of(evidence, site)
+        if offer.latest is None or evidence.now <= offer.latest:
+            return option_at(evidence, site, evidence.now, offer.load)
     return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from carbon_policy.domain.decision import Action, Option, ReasonCode
+from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode
+from carbon_policy.domain.job import OnMissed
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Verdict:
     """A policy's answer.
 
     Attributes:
-        action: Run or defer.
+        action: Run, defer, skip or fail.
         option: Where and when.
         reason: Stable code.
         sentence: For people.
@@ -24,6 +25,25 @@ class Verdict:
     reason: ReasonCode
     sentence: str
     alternatives: tuple[Option, ...] = ()
+
+
+_ON_MISSED = {
+    OnMissed.RUN: (Action.RUN, ReasonCode.MISSED_RUN, "runs at once"),
+    OnMissed.SKIP: (Action.SKIP, ReasonCode.MISSED_SKIP, "is skipped, as on_missed says"),
+    OnMissed.FAIL: (Action.FAIL, ReasonCode.MISSED_FAIL, "fails, as on_missed says"),
+}
+
+
+def missed(evidence: Evidence, option: Option, why: str) -> Verdict:
+    """What `on_missed` asks for, of a job whose latest start has come without it.
+
+    Args:
+        evidence: What is known.
+        option: Where and when it runs if it does.
+        why: For people, to be followed by what becomes of the job.
+    """
+    action, reason, what = _ON_MISSED[evidence.spec.on_missed]
+    return Verdict(action, option, reason, f"{why}, so it {what}.")
 
 
 def grams_change(option: Option, base: Option) -> str:
