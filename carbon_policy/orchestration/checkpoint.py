@@ -169,17 +169,18 @@ def _stretch(context: FlowRunContext) -> _Stretch:
     stretch = _Stretch(
         run=run,
         flow=flow,
-        began_at=context.start_time.astimezone(UTC),
+        # A plain one: Prefect's own kind of datetime loses its zone in sums.
+        began_at=datetime.fromtimestamp(context.start_time.timestamp(), UTC),
         states=SavedStates(storage, store.serializer, run.id),
     )
-    if _forget not in flow.on_completion_hooks:
-        flow.on_completion_hooks.append(_forget)
+    if forget_checkpoints not in flow.on_completion_hooks:
+        flow.on_completion_hooks.append(forget_checkpoints)
     _stretches[run.id] = stretch
     return stretch
 
 
-def _forget(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  Prefect's signature.
-    """A hook: the run is completed, and needs its state no more."""
+def forget_checkpoints(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+    """A hook of Prefect's: the run is completed, and needs its states no more."""
     stretch = _stretches.pop(run.id, None)
     if stretch is not None:
         stretch.states.forget()

@@ -1,4 +1,4 @@
-"""The training job: real metrics, and the same weights however often it is killed."""
+"""The training job: real metrics, and the same weights however often it is interrupted or killed."""
 
 import json
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 import joblib
 import pytest
 import train_classifier as job
-from prefect.exceptions import ParameterTypeError
-from prefect.settings import PREFECT_API_URL
+from prefect import get_client
+from prefect.exceptions import ParameterTypeError, Pause
+from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+from prefect.states import Pending, Scheduled
 from sklearn.datasets import load_digits
-
-SETTINGS = {"batch_size": 64, "learning_rate": 0.05, "seed": 7}
-CHECKPOINT = f"checkpoint-{job.fingerprint(SETTINGS)}.joblib"
 
 
 def weights(metrics):
@@ -39,94 +39,98 @@ def test_held_out_images_are_not_trained_on():
     assert not {image.tobytes() for image in train_images} & {image.tobytes() for image in test_images}
 
 
+@pytest.fixture
+def run(prefect_server, tmp_path):
+    """A run of the job that is yet to begin."""
+    with get_client(sync_client=True) as client:
+        parameters = {"output_dir": str(tmp_path)}
+        return client.create_flow_run(job.train_classifier, parameters=parameters, state=Pending())
+
+
+def go_on(run):
+    """Start a run again, as a worker does; its metrics."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run.id, Scheduled(), force=True)
+        client.set_flow_run_state(run.id, Pending())
+        return run_flow(
+            job.train_classifier, flow_run=client.read_flow_run(run.id), parameters=run.parameters
+        )
+
+
 KILLED_WITHIN_THE_THIRD_CHECKPOINT = """
-import os, sys, joblib, train_classifier
-whole = joblib.dump
-def dump(thing, path, **options):
-    whole(thing, path, **options)
-    if thing["epoch"] == 3:
-        os.truncate(path, 1000)
+import os, sys, train_classifier
+from uuid import UUID
+from prefect import get_client
+from prefect.filesystems import LocalFileSystem
+from prefect.flow_engine import run_flow
+whole = LocalFileSystem.write_path
+def write_path(self, path, content, **options):
+    if b'"number": 3,' in content[:200]:
+        whole(self, path, content=content[:1000], **options)
         os._exit(9)
-joblib.dump = dump
-train_classifier.train_classifier(output_dir=sys.argv[1])
+    return whole(self, path, content=content, **options)
+LocalFileSystem.write_path = write_path
+with get_client(sync_client=True) as client:
+    run = client.read_flow_run(UUID(sys.argv[1]))
+run_flow(train_classifier.train_classifier, flow_run=run, parameters=run.parameters)
 """
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(trained, tmp_path):
+def test_a_killed_training_goes_on_to_the_same_weights(trained, run, tmp_path):
+    here = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PREFECT_HOME": str(PREFECT_HOME.value())}
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED_WITHIN_THE_THIRD_CHECKPOINT, str(tmp_path)],
+        [sys.executable, "-c", KILLED_WITHIN_THE_THIRD_CHECKPOINT, str(run.id)],
         cwd=Path(job.__file__).parent,
-        env=os.environ | {"PREFECT_API_URL": PREFECT_API_URL.value()},
+        env=os.environ | here,
         capture_output=True,
         check=False,
     )
     assert killed.returncode == 9, killed.stderr.decode()
-    assert (tmp_path / CHECKPOINT).exists()
     assert not (tmp_path / "classifier.joblib").exists()
 
-    metrics = job.train_classifier(output_dir=str(tmp_path))
+    metrics = go_on(run)
 
     assert (metrics["resumed_from"], metrics["epochs_run"]) == (2, 3)
+    assert_the_same(metrics, trained)
+
+
+def test_a_training_that_is_interrupted_twice_comes_to_the_same_weights(trained, run, monkeypatch):
+    """What stops it is put in its place after two epochs, and after one more; it goes on with what was saved alone."""
+    stops = [2, 3]
+    real = job.carbon_policy.checkpoint
+
+    def checkpoint(state, *, done):
+        real(state, done=done)
+        if stops and state["epoch"] == stops[0]:
+            stops.pop(0)
+            raise Pause
+
+    monkeypatch.setattr(job.carbon_policy, "checkpoint", checkpoint, raising=False)
+    for _ in range(2):
+        with pytest.raises(Pause):
+            go_on(run)
+    metrics = go_on(run)
+    assert (metrics["resumed_from"], metrics["epochs_run"]) == (3, 2)
+    assert_the_same(metrics, trained)
+
+
+def test_a_checkpoint_of_other_versions_is_not_used(trained, run, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr(job, "fingerprint", lambda settings: "older")
+        older.setattr(job, "evaluate", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            go_on(run)
+    metrics = go_on(run)
+    assert metrics["resumed_from"] == 0
+    assert_the_same(metrics, trained)
+
+
+def assert_the_same(metrics, trained):
+    """Bit for bit, and nothing left but the model and its metrics."""
     assert weights(metrics) == weights(trained)
     assert metrics["loss_per_epoch"] == trained["loss_per_epoch"]
     assert metrics["accuracy"] == trained["accuracy"]
-    assert not (tmp_path / CHECKPOINT).exists(), "a finished training leaves no checkpoint"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(prefect_server, tmp_path_factory):
-    """The checkpoint of a training that was stopped after its second epoch."""
-    images, _, labels, _ = job.load_data.fn()
-    path = tmp_path_factory.mktemp("unfinished") / CHECKPOINT
-    job.flow(lambda: job.fit(images, labels, 2, SETTINGS, path, True) and None, name="stopped")()
-    return path.read_bytes()
-
-
-@pytest.fixture
-def unfinished(checkpoint, tmp_path):
-    """A folder with that checkpoint."""
-    (tmp_path / CHECKPOINT).write_bytes(checkpoint)
-    return tmp_path
-
-
-def test_more_epochs_may_be_asked_of_an_unfinished_training(trained, unfinished):
-    metrics = job.train_classifier(epochs=5, output_dir=str(unfinished))
-    assert metrics["resumed_from"] == 2
-    assert weights(metrics) == weights(trained)
-
-
-@pytest.mark.parametrize("asked", [{"epochs": 1}, {"resume": False}, {"seed": 8}, {"learning_rate": 0.1}])
-def test_a_checkpoint_that_does_not_fit_is_not_used(unfinished, asked):
-    metrics = job.train_classifier(**{"epochs": 2, "output_dir": str(unfinished)} | asked)
-    assert metrics["resumed_from"] == 0
-    assert metrics["epochs_run"] == metrics["epochs"]
-
-
-def test_a_checkpoint_under_the_wrong_name_is_not_used(unfinished):
-    other = job.fingerprint(SETTINGS | {"seed": 8})
-    (unfinished / CHECKPOINT).rename(unfinished / f"checkpoint-{other}.joblib")
-    assert job.train_classifier(epochs=2, seed=8, output_dir=str(unfinished))["resumed_from"] == 0
-
-
-def cut(path):
-    os.truncate(path, path.stat().st_size // 2)
-
-
-def flip_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize(
-    "damage", [cut, flip_a_bit, lambda path: path.write_bytes(b""), lambda path: joblib.dump([1, 2], path)]
-)
-def test_a_corrupt_checkpoint_is_set_aside(unfinished, damage, caplog):
-    damage(unfinished / CHECKPOINT)
-    metrics = job.train_classifier(epochs=1, output_dir=str(unfinished))
-    assert metrics["resumed_from"] == 0
-    assert (unfinished / CHECKPOINT).with_suffix(".corrupt").exists()
-    assert any(r.levelname == "WARNING" and "set aside" in r.message for r in caplog.records)
+    assert sorted(os.listdir(Path(metrics["model_path"]).parent)) == ["classifier.joblib", "classifier.json"]
 
 
 @pytest.mark.parametrize(
