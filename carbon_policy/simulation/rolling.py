@@ -1,0 +1,139 @@
+"""Plans that are looked at again: ours, and with no second look the interrupting rule of Let's Wait Awhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from carbon_policy.domain.decision import PolicySettings
+from carbon_policy.forecasting.hourly import Floats
+from carbon_policy.policies.slices import greenest_slices
+from carbon_policy.simulation.policies import window_sums
+from carbon_policy.simulation.world import Placement, World, without_a_break
+
+_MARGIN = PolicySettings().replan_margin
+
+
+@dataclass(frozen=True)
+class Rolling:
+    """A window without a break, planned at arrival and again while the job waits.
+
+    Attributes:
+        name: In tables.
+        every_h: How often it is planned again; `None` for never.
+        wait_cost_per_hour: The share of the grams at once that an hour of waiting must save.
+        margin: A plan is changed only for a saving of at least this share of its grams, as `replan_margin` says.
+        skill: Share of the possible saving that following the zone's forecasts has kept: the margin of a change to
+            another later start is divided by it, and at 0 or less there is none; a start now is known, not forecast.
+    """
+
+    name: str = "ours"
+    every_h: int | None = 1
+    wait_cost_per_hour: float = 0.0
+    margin: float = _MARGIN
+    skill: float = 1.0
+
+    def place(self, world: World) -> Placement:
+        """Job by job, from its arrival to its start."""
+        jobs = world.jobs
+        start = np.empty(len(jobs), dtype=np.int64)
+        for job in range(len(jobs)):
+            start[job] = self._start(
+                world, int(jobs.arrival[job]), int(jobs.latest_start[job]), int(jobs.expected_length[job])
+            )
+        return without_a_break(world, start)
+
+    def _start(self, world: World, arrival: int, latest: int, length: int) -> int:
+        every = self.every_h * world.slots_per_hour if self.every_h else None
+        now, plan = arrival, None
+        while now < latest:
+            score = self._score(world, now, latest - now, length)
+            best = now + int(np.argmax(score <= score.min() + 1e-12 * abs(score.min())))
+            if plan is None or self._worth_it(score[best - now], score[plan - now], now_is_best=best == now):
+                plan = best
+            after = latest if every is None else (now // every + 1) * every
+            if plan < after:
+                return plan
+            now = after
+        return latest
+
+    def _score(self, world: World, now: int, margin: int, length: int) -> Floats:
+        """Grams of each start, and what its wait is charged."""
+        seen = world.outlook.at(now, margin + length)
+        if len(seen) < margin + length:
+            seen = np.pad(seen, (0, margin + length - len(seen)), mode="edge")
+        sums = window_sums(seen, margin, length)
+        if not self.wait_cost_per_hour:
+            return sums
+        waits_h = np.arange(margin + 1) / world.slots_per_hour
+        return np.asarray(sums + self.wait_cost_per_hour * sums[0] * waits_h)
+
+    def _worth_it(self, best: float, planned: float, *, now_is_best: bool) -> bool:
+        if not now_is_best and self.skill <= 0:
+            return False
+        margin = self.margin if now_is_best else self.margin / self.skill
+        return best < planned and best <= planned * (1 - margin)
+
+
+@dataclass(frozen=True)
+class RollingSlices:
+    """The greenest slices of a job that may be interrupted, planned at arrival and again until it is done.
+
+    Uses `carbon_policy.policies.slices.greenest_slices`: what the product plans with. Stops and restarts are free,
+    as in Let's Wait Awhile.
+
+    Attributes:
+        name: In tables.
+        every_h: How often it is planned again; `None` for never.
+    """
+
+    name: str = "ours, interrupting"
+    every_h: int | None = 1
+
+    def place(self, world: World) -> Placement:
+        """Hour by hour, all jobs that have arrived and are not done."""
+        jobs = world.jobs
+        left, finish = jobs.length.copy(), jobs.arrival.copy()
+        summed = np.zeros(len(jobs))
+        running = np.zeros(len(world.actual), dtype=np.int64)
+        order = np.argsort(jobs.arrival, kind="stable")
+        every = self.every_h * world.slots_per_hour if self.every_h else None
+        plans: dict[int, tuple[int, np.ndarray]] = {}
+        arrived, now = 0, int(jobs.arrival.min())
+        while arrived < len(jobs) or plans:
+            if every is not None and now % every == 0:
+                plans |= _planned(world, list(plans), now, left)
+            new = []
+            while arrived < len(jobs) and jobs.arrival[order[arrived]] <= now:
+                new.append(int(order[arrived]))
+                arrived += 1
+            plans |= _planned(world, new, now, left)
+            going = np.array([job for job, (since, mask) in plans.items() if mask[now - since]], dtype=int)
+            summed[going] += world.actual[now]
+            left[going] -= 1
+            finish[going] = now + 1
+            running[now] = len(going)
+            for job in going[left[going] == 0]:
+                del plans[int(job)]
+            now += 1
+            if not plans and arrived < len(jobs):
+                now = max(now, int(jobs.arrival[order[arrived]]))
+        return Placement(summed * jobs.power_kw / world.slots_per_hour, finish, running)
+
+
+def _planned(world: World, jobs: list[int], now: int, left: np.ndarray) -> dict[int, tuple[int, np.ndarray]]:
+    """Each job's slices from now on; jobs with the same deadline and as much work left have the same."""
+    known: dict[tuple[int, int], np.ndarray] = {}
+    plans = {}
+    ends = world.jobs.latest_finish
+    for job in jobs:
+        what = (int(ends[job]), int(left[job]))
+        if what not in known:
+            known[what] = greenest_slices(world.outlook.at(now, what[0] - now), what[1])
+        plans[job] = (now, known[what])
+    return plans
+
+
+WAIT_AWHILE_INTERRUPTING = RollingSlices("Let's Wait Awhile, interrupting", every_h=None)
+"""The lowest slots by the forecast at arrival, stops and restarts free (Wiesner et al., Middleware 2021)."""
