@@ -23,7 +23,7 @@ from carbon_policy.orchestration.settings import CarbonSettings
 from carbon_policy.orchestration.status import put_to_sleep
 from carbon_policy.outlook.blending import Quantiles
 from carbon_policy.outlook.view import grid_view
-from carbon_policy.policies.options import reference_site
+from carbon_policy.policies.needs import reference_site
 
 PATIENCE_S = 60.0
 """For how long a decision waits for the grid: for all its zones, their sources and the store together."""

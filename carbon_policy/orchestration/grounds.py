@@ -10,10 +10,8 @@ import numpy as np
 
 from carbon_policy.domain.budget import BudgetUse
 from carbon_policy.domain.decision import Decision, Evidence, Option
-from carbon_policy.domain.job import JobSpec
-from carbon_policy.domain.site import Site
 from carbon_policy.domain.units import format_grams
-from carbon_policy.policies.options import eligible_sites
+from carbon_policy.policies.needs import eligible_sites, unmet_need
 
 
 @dataclass(frozen=True)
@@ -71,31 +69,10 @@ def _estimates(evidence: Evidence) -> Iterator[str]:
 
 def _left_out(evidence: Evidence) -> Iterator[str]:
     """Of the sites that are there, those that this job cannot take. What is disabled has its note."""
-    fitting = {site.name for site in eligible_sites(evidence)}
     for site in evidence.sites:
-        if site.enabled and site.name not in fitting:
-            why = "; ".join(_lacks(site, evidence.spec)) or "it does not have what the job needs"
+        why = unmet_need(evidence.spec, site)
+        if site.enabled and why is not None:
             yield f"{site.name} was left out: {why}."
-
-
-def _lacks(site: Site, spec: JobSpec) -> Iterator[str]:
-    if spec.allowed_sites and site.name not in spec.allowed_sites:
-        yield f"only {', '.join(spec.allowed_sites)} may be taken"
-    if spec.allowed_zones and site.zone not in spec.allowed_zones:
-        yield f"it is in {site.zone}, and only {', '.join(spec.allowed_zones)} may be taken"
-    for need, has, what in (
-        (spec.cpus, site.cpus, "cores"),
-        (spec.memory_gb, site.memory_gb, "GB of memory"),
-        (spec.gpus or None, site.gpus or 0, "GPUs"),
-    ):
-        if need is not None and has is not None and has < need:
-            yield f"it has {has:g} {what}, and the job needs {need:g}"
-    if (
-        spec.max_latency_ms is not None
-        and site.latency_ms is not None
-        and site.latency_ms > spec.max_latency_ms
-    ):
-        yield f"it is {site.latency_ms:g} ms away, and at most {spec.max_latency_ms:g} ms are allowed"
 
 
 def _budget(use: BudgetUse) -> str:

@@ -125,8 +125,8 @@ def test_a_gain_below_the_margin_does_not_move_it(waiting: Waiting) -> None:
     assert waiting.now().state == state
 
 
-def test_it_is_started_when_no_later_hour_is_greener(bench: Bench, waiting: Waiting) -> None:
-    waiting.turn({0: grids.BROWN})
+def test_it_is_started_when_it_turns_green_at_once(bench: Bench, waiting: Waiting) -> None:
+    waiting.turn(dict.fromkeys(range(0, PLANNED_S, LASTS_S), grids.GREEN / 2))
     found = waiting.planned_again()
     assert found.outcome is Outcome.STARTED, found
     assert waiting.starts_in_s() < AFTER_A_WHILE.total_seconds() + 5
