@@ -254,7 +254,7 @@ def _tables(results: dict[str, Any]) -> Iterator[str]:
     zones = results["zones"]
     names = list(zones[0]["semi-weekly, interrupting"])
     for case in [key for key in zones[0] if "interrupting" in key]:
-        rows = [name for name in zones[0][case]]
+        rows = list(zones[0][case])
         yield f"## {case}: saved, % (share of the oracle's saving, %)\n"
         yield "| | " + " | ".join(zone["zone"] for zone in zones) + " |"
         yield "|---|" + "---|" * len(zones)

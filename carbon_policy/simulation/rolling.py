@@ -22,7 +22,9 @@ class Rolling:
     Attributes:
         name: In tables.
         every_h: How often it is planned again; `None` for never.
-        wait_cost_per_hour: The share of the grams at once that an hour of waiting must save.
+        wait_cost_per_hour: The share of the job's grams at once that an hour of waiting must save.
+        wait_cost_per_running_hour: The share of one running hour's grams at once that an hour of waiting must save:
+            one price of time for all jobs, so that long ones wait where short ones, which save little, do not.
         margin: A plan is changed only for a saving of at least this share of its grams, as `replan_margin` says.
         skill: Share of the possible saving that following the zone's forecasts has kept: the margin of a change to
             another later start is divided by it, and at 0 or less there is none; a start now is known, not forecast.
@@ -31,6 +33,7 @@ class Rolling:
     name: str = "ours"
     every_h: int | None = 1
     wait_cost_per_hour: float = 0.0
+    wait_cost_per_running_hour: float = 0.0
     margin: float = _MARGIN
     skill: float = 1.0
 
@@ -64,10 +67,8 @@ class Rolling:
         if len(seen) < margin + length:
             seen = np.pad(seen, (0, margin + length - len(seen)), mode="edge")
         sums = window_sums(seen, margin, length)
-        if not self.wait_cost_per_hour:
-            return sums
-        waits_h = np.arange(margin + 1) / world.slots_per_hour
-        return np.asarray(sums + self.wait_cost_per_hour * sums[0] * waits_h)
+        per_slot = self.wait_cost_per_hour / world.slots_per_hour + self.wait_cost_per_running_hour / length
+        return np.asarray(sums + per_slot * sums[0] * np.arange(margin + 1)) if per_slot else sums
 
     def _worth_it(self, best: float, planned: float, *, now_is_best: bool) -> bool:
         if not now_is_best and self.skill <= 0:
