@@ -87,7 +87,7 @@ def fewest_grams(
     for now in range(1, slots + 1):
         row, gain = running[now], units[now] - units[now - 1]
         if gain < columns:
-            np.add(running[now - 1, : columns - gain], sums[now] - sums[now - 1], row[gain:])
+            np.add(running[now - 1, : columns - gain], sums[now] - sums[now - 1], out=row[gain:])
         for begin in ripens.get(now, ()):
             gain, emitted = units[now] - units[begin], sums[now] - sums[begin]
             first = gain - lost_first
@@ -95,13 +95,10 @@ def fewest_grams(
                 row[first] = emitted
             gain -= lost
             if gain < columns:
-                into = row[gain:]
-                np.minimum(
-                    into,
-                    np.add(resting[stopped[begin], : columns - gain], emitted + break_grams, fresh[gain:]),
-                    into,
-                )
-        np.minimum(resting[now - 1], row, resting[now])
+                after = fresh[gain:]
+                np.add(resting[stopped[begin], : columns - gain], emitted + break_grams, out=after)
+                np.minimum(row[gain:], after, out=row[gain:])
+        np.minimum(resting[now - 1], row, out=resting[now])
 
     table = _Table(
         times,
