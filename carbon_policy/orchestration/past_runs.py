@@ -89,13 +89,11 @@ class Assumptions:
         site: Where a run ran whose work pool belongs to no site; `None` to leave such runs out.
         finish_within: The flexibility window of a job that names none.
         urgency: Of a job that names none.
-        power_w: What every job drew, watts, without PUE; `None` for the figures of the sites.
     """
 
     site: Site | None
     finish_within: timedelta
     urgency: Urgency = Urgency.FLEXIBLE
-    power_w: float | None = None
 
 
 @dataclass(frozen=True)
@@ -264,9 +262,7 @@ class _Reader:
         site = self._by_pool.get(pool or "") or self._assumed.site
         if site is None:
             raise _LeftOut("on a work pool that belongs to no site; say --power-w and --zone to take them in")
-        if self._assumed.power_w is None:
-            return site
-        return site.model_copy(update={"power_w": self._assumed.power_w})
+        return site
 
     def _spec(
         self, run: FlowRun, deployment: DeploymentResponse | None, duration: timedelta

@@ -62,8 +62,8 @@ def not_found() -> ObjectNotFound:
     return ObjectNotFound(httpx.HTTPError("not found"))
 
 
-def deployment(pool: str = "gpu-pool", **variables: Any) -> Any:
-    return SimpleNamespace(id=uuid4(), name="nightly", work_pool_name=pool, job_variables=variables)
+def deployment(on: str = "gpu-pool", /, **variables: Any) -> Any:
+    return SimpleNamespace(id=uuid4(), name="nightly", work_pool_name=on, job_variables=variables)
 
 
 def ran(of: Any = None, state: StateType = StateType.COMPLETED, **fields: Any) -> FlowRun:
@@ -82,8 +82,8 @@ def ran(of: Any = None, state: StateType = StateType.COMPLETED, **fields: Any) -
     return FlowRun(**{**given, **fields})
 
 
-def read(server: Server, wanted: Wanted = PERIOD, site: Site | None = ELSEWHERE, **assumed: Any) -> PastRuns:
-    given = Assumptions(site=site, finish_within=12 * HOUR, **assumed)
+def read(server: Server, wanted: Wanted = PERIOD, site: Site | None = ELSEWHERE) -> PastRuns:
+    given = Assumptions(site=site, finish_within=12 * HOUR)
     return read_past_runs(server, wanted, (FAST, ECO), None, given)  # type: ignore[arg-type]
 
 
@@ -98,7 +98,7 @@ def test_a_run_is_a_job_with_its_real_times_on_the_site_of_its_pool() -> None:
 
 def test_what_a_deployment_says_of_its_flexibility_is_taken_and_else_it_is_assumed() -> None:
     said, silent = deployment(urgency="flexible", finish_within="6h"), deployment()
-    declared = deployment(**{DECLARED: {"urgency": "critical"}})
+    declared = deployment("gpu-pool", **{DECLARED: {"urgency": "critical"}})
     found = read(Server(*map(ran, (said, silent, declared)), deployments=(said, silent, declared))).runs
     known = {(job.spec.urgency, job.spec.finish_within, job.assumed) for job in found}
     assert known == {
@@ -134,12 +134,6 @@ def test_a_pool_of_no_site_takes_what_was_assumed_or_is_left_out() -> None:
     found = read(server, site=None)
     assert not found.runs
     assert sum(found.left_out.values()) == 1
-
-
-def test_a_power_that_was_given_holds_on_every_site() -> None:
-    nightly = deployment()
-    (job,) = read(Server(ran(nightly), deployments=(nightly,)), power_w=450.0).runs
-    assert job.site.power_w == 450.0
 
 
 def test_a_run_whose_deployment_was_deleted_is_still_a_job() -> None:
