@@ -23,7 +23,9 @@ from tests.support.bench import FAST, Bench
 from tests.support.interruptible import Interruptible, saved_files
 from tests.support.steps import STEPS, outcome
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(400)]
+
+PATIENCE_S = 240
 
 # The steps whose state was not whole when the process was killed are done again, and no others.
 REPEATED = {
@@ -61,7 +63,7 @@ def test_a_job_that_is_killed_goes_on_from_its_last_checkpoint(
 ) -> None:
     job = killed[dies]
     run = job.job
-    bench.until(run, lambda r: r.state_type is StateType.CRASHED, "its worker reported the crash")
+    bench.until(run, lambda r: r.state_type is StateType.CRASHED, "its worker reported the crash", PATIENCE_S)
     assert saved_files(bench, run)
     if dies == "after it waits":
         [lost] = [item for item in find_overdue(bench.client, datetime.now(UTC)) if item.run.id == run.id]
@@ -69,7 +71,7 @@ def test_a_job_that_is_killed_goes_on_from_its_last_checkpoint(
         re_place(bench.client, lost, datetime.now(UTC))
     else:
         bench.client.set_flow_run_state(run.id, Scheduled(), force=True)
-    assert bench.until_final(run).state_name == "Completed", bench.describe(run)
+    assert bench.until_final(run, PATIENCE_S).state_name == "Completed", bench.describe(run)
     assert job.outcome == outcome()
     assert job.steps == STEPS + REPEATED[dies]
     assert bench.state_names(run).count("Deferred") == ("waits" in dies) + (dies == "after it waits")
