@@ -21,6 +21,7 @@ class Booking:
         rank: How much a job may ask of others: those of a lower rank make room for it; shape (jobs,).
         room: Places that are free; shape (sites, slots).
         runs: Each job's run, `None` where it has no place.
+        gco2: What each job costs where it is, money weighed in, grams; 0 without a place; shape (jobs,).
     """
 
     def __init__(self, queue: Queue, rank: Integers, places: Integers) -> None:
@@ -28,6 +29,7 @@ class Booking:
         self.rank = rank
         self.room = places.copy()
         self.runs: list[Run | None] = [None] * queue.jobs
+        self.gco2 = np.zeros(queue.jobs)
         self._holders: dict[tuple[int, int], set[int]] = {}
         ranks = int(rank.max(initial=0)) + 1
         self._held = np.zeros((ranks, *places.shape), dtype=np.int64)
@@ -44,6 +46,7 @@ class Booking:
         for slot in slots.tolist():
             self._holders.setdefault((site, slot), set()).add(job)
         self.runs[job] = run
+        self.gco2[job] = self.queue.grams(job, *run)
 
     def take(self, job: int) -> Run:
         """Take a job's run away, and return what it had."""
@@ -56,6 +59,7 @@ class Booking:
         for slot in slots.tolist():
             self._holders[site, slot].remove(job)
         self.runs[job] = None
+        self.gco2[job] = 0.0
         return run
 
     def holders(self, site: int, slot: int) -> list[int]:
@@ -67,8 +71,13 @@ class Booking:
         held: Integers = self._held[: self.rank[job]].sum(axis=0)
         return held
 
+    def held(self) -> Integers:
+        """Places taken; shape (sites, slots)."""
+        taken: Integers = self._held.sum(axis=0)
+        return taken
+
     def claim(self, job: int, run: Run) -> list[int]:
-        """Give a job its run, and take away those of lower-ranked jobs that are in its way; returns these."""
+        """Give a job its run, and take away those of the jobs in its way, the lowest-ranked first; returns these."""
         site, slots = run
         moved = []
         for slot in slots.tolist():
@@ -87,14 +96,9 @@ class Booking:
         run = self.runs[job]
         return run[1] if run is not None else np.empty(0, dtype=np.int64)
 
-    def grams(self, job: int) -> float:
-        """What a job costs where it is, money weighed in; 0 without a place."""
-        run = self.runs[job]
-        return 0.0 if run is None else self.queue.grams(job, *run)
-
-    def total_gco2(self) -> float:
-        """What all jobs cost where they are, money weighed in."""
-        return sum(self.grams(job) for job in range(self.queue.jobs))
+    def placed(self) -> Integers:
+        """The jobs with a place."""
+        return np.flatnonzero([run is not None for run in self.runs])
 
     def waiting(self) -> Integers:
         """The jobs without a place."""
@@ -122,19 +126,3 @@ def fill(booking: Booking, jobs: Integers, prices: Floats) -> None:
             else:
                 again.append(left[index])
         left = np.array(sorted(again), dtype=np.int64)
-
-
-def displace(booking: Booking, prices: Floats) -> None:
-    """Give jobs without a place those that lower-ranked jobs hold; who loses one is placed again where it can be."""
-    for rank in range(int(booking.rank.max(initial=0)), 0, -1):
-        for job in booking.waiting()[booking.rank[booking.waiting()] == rank].tolist():
-            full = booking.room < 1
-            allowed = ~full | (booking.yielding(job) > 0)
-            # As few jobs as can be are moved: a full place outweighs all prices.
-            found = Search(booking.queue.only(np.array([job]))).best(
-                prices + full * (1.0 + prices.max() * prices.shape[1]), allowed
-            )
-            if found.site[0] == NOWHERE:
-                continue
-            moved = booking.claim(job, (int(found.site[0]), found.slots_of(0)))
-            fill(booking, np.array(sorted(moved), dtype=np.int64), prices)

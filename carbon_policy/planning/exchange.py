@@ -14,13 +14,16 @@ from carbon_policy.planning.problem import Booleans, Floats, Integers
 from carbon_policy.planning.queue import Queue
 from carbon_policy.planning.search import Search
 
-NODES = 200
+NODES = 20
 """Branches that an exchange may look at: a count, and not a time, so that it ends alike on any machine."""
 
 EVERY = 4000
 """So many choices in all can be listed to the last; of more, each job offers some."""
 
-OFFERS = 12
+TOGETHER = 40
+"""Jobs that exchange their places at once, where not all ways are listed."""
+
+OFFERS = 8
 """Choices that a job offers, beside the place it has."""
 
 
@@ -106,7 +109,7 @@ def exchange(booking: Booking, jobs: Integers, prices: Floats, *, all_ways: bool
     if listed is None and all_ways:
         return Exchanged(gained=False, best=False)
     before = {job: booking.runs[job] for job in jobs.tolist()}
-    cost_before = sum(booking.grams(job) for job in before)
+    cost_before = booking.gco2[jobs].sum()
     held = {job: booking.take(job) for job, run in before.items() if run is not None}
     if listed is not None:
         choices = [replace(choice, job=int(jobs[choice.job])) for choice in listed]
@@ -196,14 +199,11 @@ def solve(
     model.a_matrix_.start_ = starts
     model.a_matrix_.index_ = np.concatenate([np.asarray(rows) for rows in columns])
     model.a_matrix_.value_ = values
-    highs = highspy.Highs()
-    for option, value in {
-        "output_flag": False,
-        "parallel": "off",
-        "mip_max_nodes": NODES,
-        "mip_rel_gap": 1e-6,
-    }.items():
-        highs.setOptionValue(option, value)
+    highs = highspy.Highs()  # type: ignore[no-untyped-call]
+    highs.silent()
+    highs.setOptionValue("parallel", "off")
+    highs.setOptionValue("mip_max_nodes", NODES)
+    highs.setOptionValue("mip_rel_gap", 1e-6)
     highs.passModel(model)
     highs.run()
     solution = highs.getSolution()

@@ -10,12 +10,13 @@ import numpy as np
 
 from carbon_policy.domain.job import Urgency
 from carbon_policy.planning.booking import Booking
-from carbon_policy.planning.improve import improve, settle
+from carbon_policy.planning.improve import improve
 from carbon_policy.planning.late import place_late
 from carbon_policy.planning.prices import find_prices
 from carbon_policy.planning.problem import FleetProblem, Floats
 from carbon_policy.planning.queue import as_queue, capacities
 from carbon_policy.planning.sacrifice import Sacrifice, sacrifices
+from carbon_policy.planning.settle import settle
 
 RANK = {Urgency.FLEXIBLE: 0, Urgency.NORMAL: 1, Urgency.CRITICAL: 2}
 
@@ -112,16 +113,17 @@ def plan_fleet(
     settle(booking, prices.per_place, enough)
     if len(booking.waiting()):
         booking.room += most - under
-        settle(booking, prices.per_place, enough)
+        if (most > under).any():
+            settle(booking, prices.per_place, enough)
         place_late(booking, prices.per_place)
         # From here on, the deadlines and places that were granted are as good as asked for.
         granted = np.maximum(under, most - booking.room)
         booking.room = booking.room - most + granted
-        placed = np.flatnonzero([run is not None for run in booking.runs])
+        placed = booking.placed()
         prices = find_prices(booking.queue.only(placed), granted, enough=enough)
         steps += prices.steps
     improved = improve(booking, prices, enough)
-    total = booking.total_gco2()
+    total = float(booking.gco2.sum())
     return FleetPlan(
         assignments=_assignments(problem, booking, prices.per_place),
         objective_gco2=total,
@@ -156,7 +158,7 @@ def _assignments(problem: FleetProblem, booking: Booking, per_place: Floats) -> 
                 slots=tuple(slots.tolist()),
                 gco2=grams_only.grams(index, at, slots),
                 cost=energy_kwh * site.price_per_kwh + hours * site.price_per_hour,
-                objective_gco2=booking.grams(index),
+                objective_gco2=float(booking.gco2[index]),
                 places_gco2=float(per_place[at, slots].sum()),
             )
         )

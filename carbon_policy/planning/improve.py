@@ -7,17 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from carbon_policy.planning.booking import Booking, displace, fill
-from carbon_policy.planning.exchange import exchange
+from carbon_policy.planning.booking import Booking
+from carbon_policy.planning.exchange import TOGETHER, exchange
 from carbon_policy.planning.prices import Prices
-from carbon_policy.planning.problem import Floats, Integers
+from carbon_policy.planning.problem import Floats
 from carbon_policy.planning.search import Search
 
 GOOD_ENOUGH = 0.003
 """A plan within this share of the bound is not worth more time."""
-
-TOGETHER = 80
-"""Jobs that exchange their places at once."""
 
 MOST_EXCHANGES = 60
 
@@ -38,36 +35,6 @@ class Improved:
     exact: bool
 
 
-def settle(booking: Booking, prices: Floats, enough: Callable[[], bool]) -> None:
-    """Give every job without a place one in its window, as far as can be; the higher ranks first."""
-    waiting = booking.waiting()
-    fill(booking, waiting, prices)
-    displace(booking, prices)
-    if (
-        len(booking.waiting())
-        and exchange(booking, np.arange(booking.queue.jobs), prices, all_ways=True).best
-    ):
-        return
-    for job in booking.waiting()[:MOST_EXCHANGES].tolist():
-        if not enough() and booking.runs[job] is None:
-            exchange(booking, _around(booking, job), prices)
-
-
-def _around(booking: Booking, job: int) -> Integers:
-    """A job and those that hold places it could have, those with the most freedom to move first."""
-    queue = booking.queue
-    inside = range(int(queue.first[job]), int(queue.deadline[job]))
-    held = {
-        other
-        for site in np.flatnonzero(queue.duration[job] > 0).tolist()
-        for slot in inside
-        for other in booking.holders(site, slot)
-    }
-    freedom = queue.deadline - queue.first - queue.duration.max(axis=1)
-    others = sorted(held, key=lambda other: (-int(freedom[other]), other))[: TOGETHER - 1]
-    return np.array(sorted([job, *others]), dtype=np.int64)
-
-
 def improve(booking: Booking, prices: Prices, enough: Callable[[], bool]) -> Improved:
     """Make a plan cheaper until it is good enough, nothing helps or time is up.
 
@@ -78,9 +45,9 @@ def improve(booking: Booking, prices: Prices, enough: Callable[[], bool]) -> Imp
     """
 
     def good() -> bool:
-        return enough() or booking.total_gco2() <= prices.bound_gco2 * (1 + GOOD_ENOUGH)
+        return enough() or booking.gco2.sum() <= prices.bound_gco2 * (1 + GOOD_ENOUGH)
 
-    placed = np.flatnonzero([run is not None for run in booking.runs])
+    placed = booking.placed()
     if exchange(booking, placed, prices.per_place, all_ways=True).best:
         return Improved(exchanges=1, exact=True)
     if good():
@@ -110,14 +77,14 @@ def _move(booking: Booking, prices: Floats, enough: Callable[[], bool]) -> None:
     regret = np.zeros(queue.jobs)
     for job, run in enumerate(booking.runs):
         if run is not None:
-            regret[job] = booking.grams(job) + prices[run[0], run[1]].sum() - best.value[job]
+            regret[job] = booking.gco2[job] + prices[run[0], run[1]].sum() - best.value[job]
     for job in np.argsort(-regret, kind="stable")[:MOST_MOVED].tolist():
         if regret[job] <= 0 or enough():
             return
+        before = booking.gco2[job]
         run = booking.take(job)
-        before = queue.grams(job, *run)
         found = Search(queue.only(np.array([job]))).best(np.zeros_like(prices), booking.room > 0)
         booking.put(job, (int(found.site[0]), found.slots_of(0)))
-        if booking.grams(job) > before:
+        if booking.gco2[job] > before:
             booking.take(job)
             booking.put(job, run)

@@ -9,7 +9,7 @@ import numpy as np
 
 from carbon_policy.planning.problem import Floats, Integers
 from carbon_policy.planning.queue import Queue
-from carbon_policy.planning.runs import NOWHERE, Runs
+from carbon_policy.planning.runs import NOWHERE
 from carbon_policy.planning.search import Search
 
 SAMPLE_JOBS = 2000
@@ -59,7 +59,7 @@ def find_prices(queue: Queue, places: Integers, *, enough: Callable[[], bool]) -
     if queue.jobs > 2 * SAMPLE_JOBS:
         order = np.lexsort((queue.duration.max(axis=1), queue.first))
         sample = np.sort(order[:: queue.jobs // SAMPLE_JOBS])
-        scaled = places * (len(sample) / queue.jobs)
+        scaled: Floats = places * np.float64(len(sample) / queue.jobs)
         learnt = _ascend(queue.only(sample), scaled, np.zeros(places.shape), 80, 1.0, enough)
         found = _ascend(queue, places, learnt.per_place, 24, 0.15, enough)
         return Prices(found.per_place, found.bound_gco2, learnt.steps + found.steps)
@@ -80,17 +80,16 @@ def _ascend(
     scale = float(np.median(queue.kw.min(axis=1)) * np.median(queue.weight))
     excess, swing = np.zeros(places.shape), np.zeros(places.shape)
     best = Prices(prices, -np.inf, 0)
-    held: Runs | None = None
+    held = slices.best(prices, open_)
     for step in range(steps):
         runs = whole.best(prices, open_)
         usage = runs.usage(*places.shape)
-        fresh = held is None or step % SLICES_EVERY == 0 or step == steps - 1
+        fresh = step % SLICES_EVERY == 0 or step == steps - 1
         if fresh:
             held = slices.best(prices, open_)
             bound = float(runs.value.sum() + held.value.sum() - np.sum(prices * places))
             if bound > best.bound_gco2:
                 best = Prices(prices, bound, step + 1)
-        assert held is not None
         gradient = (usage + held.usage(*places.shape) - places) / np.maximum(places, 1)
         excess = MOMENTUM * excess + (1 - MOMENTUM) * gradient
         swing = MEMORY * swing + (1 - MEMORY) * gradient**2

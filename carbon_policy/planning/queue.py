@@ -42,12 +42,12 @@ class Queue:
     @property
     def sites(self) -> int:
         """How many sites."""
-        return self.weight.shape[0]
+        return len(self.weight)
 
     @property
     def slots(self) -> int:
         """How many slots."""
-        return self.weight.shape[1]
+        return int(self.weight.shape[1])
 
     @cached_property
     def weight_before(self) -> Floats:

@@ -34,7 +34,8 @@ class Runs:
     def usage(self, sites: int, slots: int) -> Integers:
         """Places taken; shape (sites, slots)."""
         cells = np.repeat(self.site, np.diff(self.begin)) * slots + self.slots
-        return np.bincount(cells, minlength=sites * slots).reshape(sites, slots)
+        taken: Integers = np.bincount(cells, minlength=sites * slots)
+        return taken.reshape((sites, slots))
 
 
 def ragged(begin: Integers, length: Integers) -> Integers:
