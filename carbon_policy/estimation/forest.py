@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 HIGH = 0.9
 """The level of the high quantile."""
 
-_TREES = 100
+_TREES = 50
 _SMALLEST_LEAF = 5
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,11 @@ from carbon_policy.grid.deadline import within
 from carbon_policy.store.ledger import Ledger
 
 PATIENCE_S = 5.0
-"""For how long a decision waits for the ledger, and as long again to learn from it."""
+"""For how long a decision waits for the ledger."""
+
+LEARNING_S = 20.0
+"""For how long it waits to learn: seconds on an idle machine, most of them to import scikit-learn; several on a busy
+one."""
 
 
 def estimates_for(
@@ -48,7 +52,7 @@ def estimates_for(
     try:
         past = within(PATIENCE_S, ask, "the ledger")
         found = within(
-            PATIENCE_S, lambda: estimates(past, sites, plain_parameters(parameters), spec), "learning"
+            LEARNING_S, lambda: estimates(past, sites, plain_parameters(parameters), spec), "learning"
         )
     except Exception as error:
         return {}, (f"Nothing was learnt from past runs: {str(error) or type(error).__name__}",)

@@ -45,6 +45,8 @@ entries = st.builds(
     deferrals=st.integers(0, 1000),
     simulated=st.booleans(),
     notes=st.lists(texts, max_size=3).map(tuple),
+    tags=st.lists(texts, max_size=3).map(tuple),
+    parameters=st.dictionaries(texts, st.booleans() | st.integers(-(10**15), 10**15) | numbers | texts),
 )
 
 

@@ -1,0 +1,85 @@
+"""From the ledger's runs to what the next one takes, whatever the ledger is like."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from carbon_policy.domain.estimate import EstimateBasis
+from carbon_policy.domain.job import JobSpec
+from carbon_policy.domain.ledger import LedgerEntry
+from carbon_policy.domain.site import Site, Tier
+from carbon_policy.orchestration.learnt import estimates_for
+from carbon_policy.store.ledger import Ledger
+
+START = datetime(2026, 11, 22, 6, tzinfo=UTC)
+FAST = Site(name="fast", work_pool="fast", tier=Tier.FAST, zone="DE", power_w=300)
+
+
+def entry(number: int, seconds: float, epochs: int) -> LedgerEntry:
+    started_at = START + timedelta(hours=number)
+    return LedgerEntry(
+        job_run_id=f"run-{number}",
+        flow="train",
+        deployment="nightly",
+        site="fast",
+        tier="fast",
+        zone="DE",
+        reason="greenest-now",
+        state="COMPLETED",
+        submitted_at=started_at,
+        started_at=started_at,
+        ended_at=started_at + timedelta(days=2),
+        energy_kwh=seconds / 36_000,
+        measured_kwh=seconds / 36_000,
+        estimated_kwh=0,
+        energy_methods="rapl",
+        parameters={"epochs": epochs},
+        running_s=seconds,
+    )
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    address = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with Ledger(address) as ledger:
+        ledger.record(entry(number, 100.0 * (1 + number % 3), 1 + number % 3) for number in range(30))
+    return address
+
+
+def asked(url: str, deployment: str = "nightly"):  # type: ignore[no-untyped-def]
+    return estimates_for(
+        url,
+        flow="train",
+        deployment=deployment,
+        sites=[FAST],
+        parameters={"epochs": 3, "api_key": "hunter2", "config": {"depth": 3}},
+        spec=JobSpec(expected_duration="1h"),
+    )
+
+
+def test_the_ledgers_runs_say_what_the_next_one_takes(url: str) -> None:
+    found, notes = asked(url)
+    assert notes == ()
+    assert found["fast"].basis is EstimateBasis.LEARNT
+    assert found["fast"].duration == timedelta(seconds=300)
+    assert found["fast"].energy_kwh == pytest.approx(300 / 36_000)
+    assert "scaled by epochs" in found["fast"].sentence
+
+
+def test_another_deployments_runs_say_nothing(url: str) -> None:
+    found, notes = asked(url, deployment="weekly")
+    assert notes == ()
+    assert found["fast"].basis is EstimateBasis.GIVEN
+    assert found["fast"].duration == timedelta(hours=1)
+    assert "only 0 past runs" in found["fast"].sentence
+
+
+def test_a_ledger_that_cannot_be_read_blocks_no_job(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("no database at all, and long enough to be none" * 40)
+    found, notes = asked(f"sqlite:///{tmp_path / 'ledger.db'}")
+    assert found == {}
+    assert len(notes) == 1
+    assert notes[0].startswith("Nothing was learnt from past runs: The store at ")
