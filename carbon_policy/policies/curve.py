@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from carbon_policy.domain.signal import IntensitySeries
 Floats = NDArray[np.float64]
 
 _KEPT_AS = "_policies_curve"
+_MOST_KEPT = 8  # Jobs of as many lengths; a week of 5-minute slots takes 65 kB for each.
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -25,6 +26,7 @@ class Curve:
         boundaries_s: Where slots begin and end, shape (slots + 1,).
         cumulative: The integral up to each boundary, (unit of the values) x h, shape (slots + 1,).
         values: What it was made of.
+        bends: By the length of a window in seconds, what `windows` has found for the whole series.
     """
 
     step_s: float
@@ -32,6 +34,7 @@ class Curve:
     boundaries_s: Floats
     cumulative: Floats
     values: tuple[float, ...]
+    bends: dict[float, tuple[Floats, Floats]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, values: tuple[float, ...], step_s: float) -> Curve:
@@ -50,17 +53,32 @@ class Curve:
         """The same for one start."""
         return self._upto(start_s + duration_s) - self._upto(start_s)
 
-    def kinks_s(self, duration_s: float, low_s: float, high_s: float) -> Floats:
-        """Where the integral over a window of fixed length, as a function of its start, may bend.
+    def windows(self, duration_s: float, low_s: float, high_s: float) -> tuple[Floats, Floats]:
+        """The starts at which the integral over a window of fixed length may bend, and the integral from each.
 
         That is where an end of the window meets a boundary, so twice a step; in order, both limits included.
         """
+        found = self.bends.get(duration_s)
+        if found is None:
+            if len(self.bends) >= _MOST_KEPT:
+                self.bends.clear()
+            found = self.bends[duration_s] = self._bends(duration_s)
+        starts, integrals = found
+        first = int(starts.searchsorted(low_s, side="right"))
+        last = max(first, int(starts.searchsorted(high_s, side="left")))
+        ends = [low_s, high_s] if high_s > low_s else [low_s]
+        at_ends = [self.integral_from(end, duration_s) for end in ends]
+        return (
+            np.concatenate([ends[:1], starts[first:last], ends[1:]]),
+            np.concatenate([at_ends[:1], integrals[first:last], at_ends[1:]]),
+        )
+
+    def _bends(self, duration_s: float) -> tuple[Floats, Floats]:
         phase = -duration_s % self.step_s
         offsets = np.array([0.0, phase]) if 1e-6 < phase < self.step_s - 1e-6 else np.zeros(1)
-        first, last = int(low_s // self.step_s), int(high_s // self.step_s)
-        kinks = (np.arange(first, last + 1)[:, None] * self.step_s + offsets).ravel()
-        inside = kinks[(kinks > low_s) & (kinks < high_s)]
-        return np.concatenate([[low_s], inside, [high_s]] if high_s > low_s else [[low_s]])
+        starts = (self.boundaries_s[:, None] + offsets).ravel()
+        starts = starts[starts + duration_s <= self.end_s]
+        return starts, self.integral(starts, duration_s)
 
     def _upto(self, moment_s: float) -> float:
         slot = min(max(int(moment_s // self.step_s), 0), len(self.values) - 1)

@@ -8,6 +8,7 @@ from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import format_duration
 from carbon_policy.policies.budget import within_budgets
 from carbon_policy.policies.greenest import greenest
+from carbon_policy.policies.interruptible import interruptible
 from carbon_policy.policies.needs import no_site_sentence, reference_site
 from carbon_policy.policies.options import option_at, run_time
 from carbon_policy.policies.replan import standing_plan
@@ -70,12 +71,20 @@ def _verdict(evidence: Evidence, reference: Site) -> Verdict:
         return run(ReasonCode.MODE_OFF, f"carbon-policy is off: runs now on {reference.name}.")
     if spec.urgency is Urgency.CRITICAL:
         return run(ReasonCode.CRITICAL, f"Critical jobs never wait: runs now on {reference.name}.")
+    if _is_running(evidence):
+        # It is running: it has missed no start, and no budget stops it half done.
+        return _by_policy(evidence, reference)
     # Missed is what cannot be kept any more even if all goes as expected; plans keep further away from it.
     latest = spec.window(evidence.submitted_at).latest_start_for(run_time(evidence, reference))
-    if latest is not None and evidence.now > latest:
+    if latest is not None and evidence.now > latest and not evidence.progress:
         late = format_duration(evidence.now - latest)
         return missed(evidence, at_once, f"Its latest start passed {late} ago")
     return within_budgets(evidence, reference, _by_policy)
+
+
+def _is_running(evidence: Evidence) -> bool:
+    """Whether the job is asked about in one of its slices, and not while it waits."""
+    return evidence.progress > 0 and evidence.plan is None
 
 
 def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
@@ -85,7 +94,8 @@ def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
     known = series is not None and series.start <= evidence.now < series.end
     window = spec.window(evidence.submitted_at)
     starts = window.start_intervals(evidence.now, run_time(evidence, reference))
-    if starts and starts[0][0] > evidence.now and not (known and spec.policy is PolicyName.GREENEST):
+    policy_waits = known and spec.policy is PolicyName.GREENEST
+    if starts and starts[0][0] > evidence.now and not (policy_waits or _is_running(evidence)):
         # Hours are hours, whatever the grid says; the rule is asked when they begin.
         opens = starts[0][0]
         return Verdict(
@@ -94,6 +104,8 @@ def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
             ReasonCode.NOT_YET_ALLOWED,
             f"May not start before {opens:%Y-%m-%d %H:%M} UTC; it is decided then.",
         )
+    if known and spec.interruptible and spec.policy is PolicyName.GREENEST:
+        return interruptible(evidence, reference)
     if known:
         return _POLICIES[spec.policy](evidence, reference)
     # The reference's zone is what every saving is judged against: without it there is nothing to weigh.

@@ -122,24 +122,28 @@ def later_option(evidence: Evidence, offer: Offer, holds: Holds | None = None) -
     curve, duration_s = curve_of(series), load.duration.total_seconds()
     now_s = (evidence.now - series.start).total_seconds()
     earliest_s = now_s + settings.minimum_deferral.total_seconds()
-    kinked = [curve.kinks_s(duration_s, *ends) for ends in _stretches(evidence, offer, curve, earliest_s)]
-    if not kinked:
+    parts = [
+        curve.windows(duration_s, low, high) for low, high in _stretches(evidence, offer, curve, earliest_s)
+    ]
+    if not parts:
         return None
-    starts = np.concatenate(kinked)
-    grams = curve.integral(starts, duration_s) * load.drawn_kw
+    starts, integrals = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    grams = integrals * load.drawn_kw
     if load.transfer_kwh:
-        grams = grams + _transfer_grams(evidence, site, load, starts)
-    # Waiting has its price in grams, so that an hour is not waited for a crumb.
-    reference = curve.integral_from(earliest_s, duration_s) * load.drawn_kw
-    score = grams + settings.wait_cost_per_hour * reference * (starts - earliest_s) / 3600
+        grams += _transfer_grams(evidence, site, load, starts)
+    score = grams
+    if settings.wait_cost_per_hour:
+        # Waiting has its price in grams, so that an hour is not waited for a crumb.
+        reference = curve.integral_from(earliest_s, duration_s) * load.drawn_kw
+        score = grams + settings.wait_cost_per_hour * reference * (starts - earliest_s) / 3600
     if holds is not None:
         sure = holds(site, load, starts - now_s, grams)
         if not sure.any():
             return None
         score = np.where(sure, score, np.inf)
-    good = score <= float(score.min()) * (1 + settings.near_best + _EQUAL_SHARE)
-    part_of = np.repeat(np.arange(len(kinked)), [len(part) for part in kinked])
-    chosen_s = _spread(starts, good, part_of, evidence.job)
+    good = np.flatnonzero(score <= float(score.min()) * (1 + settings.near_best + _EQUAL_SHARE))
+    first_of_part = np.cumsum([len(starts_of) for starts_of, _ in parts])[:-1]
+    chosen_s = _spread(starts, good, first_of_part, evidence.job)
     return option_at(evidence, site, series.start + timedelta(seconds=chosen_s), load)
 
 
@@ -179,13 +183,19 @@ def _transfer_grams(evidence: Evidence, site: Site, load: Load, starts_s: Floats
     return np.asarray(load.transfer_kwh * (here + there) / 2 / (duration_s / 3600))
 
 
-def _spread(starts: Floats, good: np.ndarray, part_of: np.ndarray, job: str) -> float:
+def _spread(starts: Floats, good: np.ndarray, first_of_part: np.ndarray, job: str) -> float:
     """One of the equally good starts, chosen by the job's name.
 
     Every job that looks at the same forecast finds the same greenest minute; a stable pick on the plateau
     keeps them from waking together, and a job that is asked again gives the same answer.
+
+    Args:
+        starts: All starts, in order.
+        good: Indices of the equally good ones.
+        first_of_part: Indices at which a stretch begins that nothing leads to but a gap.
+        job: Its name.
     """
-    joined = np.flatnonzero(good[:-1] & good[1:] & (part_of[:-1] == part_of[1:]))
+    joined = good[:-1][(good[1:] - good[:-1] == 1) & (good[1:, None] != first_of_part).all(axis=1)]
     lengths = starts[joined + 1] - starts[joined]
     share = int.from_bytes(hashlib.sha256(job.encode()).digest()[:8]) / 2**64
     length = float(lengths.sum())
@@ -193,5 +203,4 @@ def _spread(starts: Floats, good: np.ndarray, part_of: np.ndarray, job: str) -> 
         ends = np.cumsum(lengths)
         at = min(int(np.searchsorted(ends, share * length)), len(ends) - 1)
         return float(starts[joined[at] + 1] - (ends[at] - share * length))
-    points = starts[good]
-    return float(points[int(share * len(points))])
+    return float(starts[good[int(share * len(good))]])
