@@ -14,7 +14,7 @@ from carbon_policy.domain.estimate import Estimate
 from carbon_policy.policies import decide
 from carbon_policy.policies.load import load_on
 from carbon_policy.policies.options import option_at
-from tests.unit.policies.cases import CLEAN_LATER, HOUR, case
+from tests.unit.policies.cases import HOUR, case
 from tests.unit.policies.strategies import ECO, FAST, START, evidence
 
 _NOW = {"finish_within": None, "urgency": "normal"}
@@ -131,4 +131,3 @@ def test_of_an_interrupted_job_only_what_is_left_is_weighed() -> None:
     known = case(progress=0.75)
     assert load_on(known, FAST).duration == HOUR / 4
     assert load_on(known, FAST).energy_kwh == pytest.approx(0.015)
-    assert case(zones={"DE": CLEAN_LATER}).progress == 0
