@@ -17,6 +17,10 @@ GOOD_ENOUGH = 0.003
 """A plan within this share of the bound is not worth more time."""
 
 MOST_EXCHANGES = 60
+"""A queue of which so many exchanges would reach only a part is left to single moves: its gap is small by its size."""
+
+PASSES = 2
+"""How often single jobs are moved: what one leaves, another may take."""
 
 MOST_MOVED = 1500
 """Jobs that are looked at one by one."""
@@ -52,8 +56,11 @@ def improve(booking: Booking, prices: Prices, enough: Callable[[], bool]) -> Imp
         return Improved(exchanges=1, exact=True)
     if good():
         return Improved(exchanges=0, exact=False)
-    _move(booking, prices.per_place, enough)
+    for _ in range(PASSES):
+        _move(booking, prices.per_place, enough)
     tried = 0
+    if len(placed) > MOST_EXCHANGES * TOGETHER:
+        return Improved(tried, exact=False)
     for offset in (0, TOGETHER // 2) * 2:
         middle = np.array([_middle(booking, job) for job in placed.tolist()])
         order = placed[np.lexsort((placed, middle))]

@@ -15,6 +15,9 @@ from carbon_policy.planning.search import Search
 SAMPLE_JOBS = 2000
 """A longer queue is priced by a sample of it first: the same prices hold for all, and they cost less to find."""
 
+FEW_JOBS = 20
+"""So few are planned by trying everything: prices are told, and not searched to the last."""
+
 SLICES_EVERY = 3
 """Interruptible jobs answer to new prices at every so manieth step only: they are the slow part of one."""
 
@@ -63,7 +66,7 @@ def find_prices(queue: Queue, places: Integers, *, enough: Callable[[], bool]) -
         learnt = _ascend(queue.only(sample), scaled, np.zeros(places.shape), 80, 1.0, enough)
         found = _ascend(queue, places, learnt.per_place, 24, 0.15, enough)
         return Prices(found.per_place, found.bound_gco2, learnt.steps + found.steps)
-    return _ascend(queue, places, np.zeros(places.shape), 120, 1.0, enough)
+    return _ascend(queue, places, np.zeros(places.shape), 120 if queue.jobs > FEW_JOBS else 30, 1.0, enough)
 
 
 def _ascend(

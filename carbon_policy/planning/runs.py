@@ -34,8 +34,8 @@ class Runs:
     def usage(self, sites: int, slots: int) -> Integers:
         """Places taken; shape (sites, slots)."""
         cells = np.repeat(self.site, np.diff(self.begin)) * slots + self.slots
-        taken: Integers = np.bincount(cells, minlength=sites * slots)
-        return taken.reshape((sites, slots))
+        taken: Integers = np.bincount(cells, minlength=sites * slots).astype(np.int64)
+        return np.reshape(taken, (sites, slots))
 
 
 def ragged(begin: Integers, length: Integers) -> Integers:
