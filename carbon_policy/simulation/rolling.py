@@ -84,6 +84,11 @@ class RollingSlices:
     Uses `carbon_policy.policies.slices.greenest_slices`: what the product plans with. Stops and restarts are free,
     as in Let's Wait Awhile.
 
+    It believes the point forecast. On 2022 (DE, GB, FR, US-CAL-CISO; semi-weekly deadlines) nothing cleverer kept more
+    of the oracle's saving in all zones. To run now if this hour is below the mean, over past errors, of the slot that
+    it would displace lost up to 4 points, with half of the errors up to 1; to favour now by 2 % lost 1; to shrink the
+    forecast towards the zone's level, or to sharpen it, lost 1 to 2. A look every hour is what gains.
+
     Attributes:
         name: In tables.
         every_h: How often it is planned again; `None` for never.
