@@ -45,6 +45,8 @@ SLICE_TYPE = "carbon-slice-decision"
 
 ASKED_AT_MOST_EVERY = timedelta(seconds=10)
 _MOST_GUESSED = 0.95
+# A policy knows a running job by its progress.
+_BEGUN = 1e-6
 # A worker may start a run a little before its time.
 _EARLY = timedelta(seconds=30)
 
@@ -143,7 +145,8 @@ def ask(
     # What is said of a placed job is said of the run that placed it.
     asker = client.read_flow_run(UUID(str(gate_run))) if gate_run else run
     deployment = client.read_deployment(asker.deployment_id) if asker.deployment_id else None
-    labels = {**asker.labels, LABEL_PROGRESS: _guessed(run, standing) if done is None else done}
+    share = _guessed(run, standing) if done is None else done
+    labels = {**asker.labels, LABEL_PROGRESS: max(share, _BEGUN)}
     if gate_run:
         labels[LABEL_DEFERRALS] = deferrals_of(asker) + deferrals_of(run)
         labels[LABEL_RELEASED] = bool(asker.labels.get(LABEL_RELEASED) or run.labels.get(LABEL_RELEASED))

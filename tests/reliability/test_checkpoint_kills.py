@@ -10,22 +10,21 @@ The moments, in order: before a state is saved, half-way through, after it, befo
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from prefect.client.schemas.objects import StateType
 from prefect.states import Scheduled
 
 from carbon_policy.orchestration.overdue import OverdueKind, find_overdue, re_place
 from tests.support import grids
-from tests.support.bench import FAST, Bench
+from tests.support.bench import Bench
 from tests.support.interruptible import Interruptible, saved_files
 from tests.support.steps import STEPS, outcome
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(400)]
-
-PATIENCE_S = 240
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 # The steps whose state was not whole when the process was killed are done again, and no others.
 REPEATED = {
@@ -35,46 +34,52 @@ REPEATED = {
     "before it waits": 0,
     "after it waits": 0,
 }
+PATIENCE_S = 200
 
 
 @pytest.fixture(scope="module")
 def killed(
     shared_bench: Bench, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Interruptible]]:
-    """One job for each moment, all started at once."""
+) -> Iterator[dict[str, tuple[Interruptible, subprocess.Popen[bytes]]]]:
+    """One job for each moment and its first process, all started at once."""
     bench, folder = shared_bench, tmp_path_factory.mktemp("killed")
     with bench.settings(), pytest.MonkeyPatch.context() as monkeypatch:
         policy = bench.policy(grids.flat(folder))
-        jobs = {
-            dies: Interruptible(bench, folder, policy, dies=dies, stops=[3] if "waits" in dies else [])
-            for dies in REPEATED
-        }
-        for job in jobs.values():
+        jobs = {}
+        for dies in REPEATED:
+            stops = [3] if "waits" in dies else []
+            job = Interruptible(bench, folder, policy, dies=dies, stops=stops)
             job.place(monkeypatch)
-        worker = bench.stack.start_worker(FAST)
+            jobs[dies] = (job, job.start())
         yield jobs
-        bench.stack.stop_worker(worker)
+        for _, process in jobs.values():
+            process.kill()
+            process.wait()
         bench.tidy()
 
 
 @pytest.mark.parametrize("dies", REPEATED)
 def test_a_job_that_is_killed_goes_on_from_its_last_checkpoint(
-    bench: Bench, killed: dict[str, Interruptible], dies: str
+    bench: Bench, killed: dict[str, tuple[Interruptible, subprocess.Popen[bytes]]], dies: str
 ) -> None:
-    job = killed[dies]
+    job, process = killed[dies]
     run = job.job
-    bench.until(run, lambda r: r.state_type is StateType.CRASHED, "its worker reported the crash", PATIENCE_S)
+    assert process.wait(PATIENCE_S) == -signal.SIGKILL, bench.describe(run)
     assert saved_files(bench, run)
+    bench.report_crash(run)
     if dies == "after it waits":
         [lost] = [item for item in find_overdue(bench.client, datetime.now(UTC)) if item.run.id == run.id]
         assert lost.kind is OverdueKind.WAIT_LOST
         re_place(bench.client, lost, datetime.now(UTC))
     else:
         bench.client.set_flow_run_state(run.id, Scheduled(), force=True)
-    assert bench.until_final(run, PATIENCE_S).state_name == "Completed", bench.describe(run)
+    assert job.start().wait(PATIENCE_S) == 0
+    if dies == "before it waits":
+        assert bench.read(run).state_name == "Deferred", bench.describe(run)
+        assert job.start().wait(PATIENCE_S) == 0
+    assert bench.read(run).state_name == "Completed", bench.describe(run)
     assert job.outcome == outcome()
     assert job.steps == STEPS + REPEATED[dies]
-    assert bench.state_names(run).count("Deferred") == ("waits" in dies) + (dies == "after it waits")
     # Still the one job of its gate, and its state is needed no more.
     assert job.job.id == run.id
     assert saved_files(bench, run) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,16 @@ class Interruptible:
         """Its run; there is one."""
         [job] = self.bench.jobs_of(self.gate)
         return job
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """A process of its job, as a worker starts it, but without a worker that would report its end."""
+        self.bench.take(self.job)
+        return subprocess.Popen(
+            [sys.executable, "-m", "prefect.engine"],
+            env=self.bench.stack.env | {"PREFECT__FLOW_RUN_ID": str(self.job.id)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     @property
     def outcome(self) -> str:
