@@ -49,7 +49,8 @@ def plan_slices(stops: list[int]) -> None:
         evidence = decision.evidence
         stopped = evidence.deferrals
         if stopped == len(stops) or round(evidence.progress * STEPS) < stops[stopped]:
-            return with_slice(decision, evidence.now, evidence.now)
+            goes_on = {"action": Action.RUN, "reason": ReasonCode.SLICE_NOW, "ask_again_at": None}
+            return with_slice(decision, evidence.now, evidence.now, **goes_on)
         later = evidence.now + timedelta(seconds=WAIT_S)
         why = {"action": Action.DEFER, "reason": ReasonCode.GREENER_SLICES, "ask_again_at": later}
         return with_slice(decision, later, later, **why)
