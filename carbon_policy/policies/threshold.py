@@ -23,9 +23,9 @@ class Level(StrEnum):
 def threshold(evidence: Evidence, reference: Site) -> Verdict:
     """Decide by the intensity of this moment.
 
-    Low: now, fast. Medium: flexible jobs wait, others run. High: jobs go to eco, or flexible ones wait
-    where the settings say so. A job waits for the first slot at or below the low threshold that its window
-    reaches; if there is none, it takes the greenest start if that is greener than now.
+    Low: now, fast. Medium: flexible jobs wait, others run. High: jobs go to eco where they use less energy there,
+    or flexible ones wait where the settings say so. A job waits for the first slot at or below the low threshold
+    that its window reaches; if there is none, it takes the greenest start if that is greener than now.
 
     Args:
         evidence: What is known; the outlook of the reference's zone must cover now.
@@ -51,7 +51,7 @@ def threshold(evidence: Evidence, reference: Site) -> Verdict:
             (later, at_once),
         )
     if level is Level.HIGH:
-        eco = _feasible_eco(evidence, reference)
+        eco = _saving_eco(evidence, reference, at_once)
         if eco is not None:
             return Verdict(
                 Action.RUN,
@@ -98,12 +98,14 @@ def _first_low_start(evidence: Evidence, site: Site, series: IntensitySeries, lo
     )
 
 
-def _feasible_eco(evidence: Evidence, reference: Site) -> Option | None:
-    """The first eco site that has room, and on which the job, slower as it is there, still keeps its window."""
+def _saving_eco(evidence: Evidence, reference: Site, at_once: Option) -> Option | None:
+    """The first eco site that has room, keeps the job's window though it is slower, and uses less energy for it."""
     for site in eligible_sites(evidence):
         if site.tier is not Tier.ECO or (site.free == 0 and site.name != reference.name):
             continue
         offer = offer_of(evidence, site)
         if offer.latest is None or evidence.now <= offer.latest:
-            return option_at(evidence, site, evidence.now, offer.load)
+            option = option_at(evidence, site, evidence.now, offer.load)
+            if site.name == reference.name or option.energy_kwh < at_once.energy_kwh:
+                return option
     return None

@@ -42,6 +42,10 @@ def test_eco_is_taken_only_where_it_saves_by_what_this_job_uses_there() -> None:
     assert decide(case(_NOW)).site == "eco"
     thirsty = {"fast": _estimate("1h", "1h", 0.06), "eco": _estimate("2h", "2h", 0.07)}
     assert decide(case(_NOW, estimates=thirsty)).site == "fast"
+    by_rule = _NOW | {"policy": "threshold"}
+    dirty = {"DE": (500.0, *(100.0,) * 7)}
+    assert decide(case(by_rule, dirty)).site == "eco"
+    assert decide(case(by_rule, dirty, estimates=thirsty)).site == "fast"
 
 
 def test_a_wait_keeps_the_deadline_also_if_the_job_takes_as_long_as_one_time_in_ten() -> None:
