@@ -40,10 +40,10 @@ from carbon_policy.simulation.outlook import (
     own_forecasts,
     persistence,
 )
-from carbon_policy.simulation.policies import LOWEST_SLOT, WAIT_AWHILE, Policy, Threshold
+from carbon_policy.simulation.policies import LOWEST_SLOT, WAIT_AWHILE, Policy, RunNow, Threshold
 from carbon_policy.simulation.rolling import WAIT_AWHILE_INTERRUPTING, Rolling, RollingSlices
-from carbon_policy.simulation.run import simulate
-from carbon_policy.simulation.world import World
+from carbon_policy.simulation.run import oracle
+from carbon_policy.simulation.world import Outcome, World, outcome
 
 RESULTS = Path(__file__).parent / "results"
 SUNDIAL = "sundial_forecasts_96h_2022_2023.csv.gz"
@@ -56,7 +56,6 @@ LEARN_H = 8 * WEEK
 """Before the year: what the zone's skill and the first weights of the mix are learnt from."""
 
 MIX_FROM_DAYS = 120
-OURS, LWA, ORACLE = "ours, hourly", "Let's Wait Awhile, once", "oracle"
 
 
 @dataclass(frozen=True)
@@ -218,23 +217,24 @@ def _zone(zone: Zone, args: argparse.Namespace) -> dict[str, Any]:
         jobs = ml_project(args.year, deadline, as_published=not args.fixed, jobs=args.jobs)
         world = World(jobs, actual, SLOTS_PER_HOUR, outlooks["own"])
         for interrupting in (False, True):
-            rows: dict[str, Any] = {}
+            best, perfect = oracle(world, interrupting=interrupting)
+            at_once, optimum = RunNow().place(world), best.place(perfect)
+            bounds = float(at_once.gco2.sum()), float(optimum.gco2.sum())
+            rows = {"run now": _row(outcome("run now", world, at_once, *bounds))}
             for name, outlook, whole, sliced in _tried(outlooks, skill):
-                policy = sliced if interrupting else whole
-                for out in simulate(
-                    replace(world, outlook=outlooks[outlook]), [policy], interrupting=interrupting
-                ):
-                    rows[name if out.policy == policy.name else out.policy.partition(",")[0]] = _row(out)
-            if not interrupting:
-                for out in simulate(world, [Threshold(), LOWEST_SLOT]):
-                    rows.setdefault(out.policy, _row(out))
+                here = replace(world, outlook=outlooks[outlook])
+                placed = (sliced if interrupting else whole).place(here)
+                rows[name] = _row(outcome(name, here, placed, *bounds))
+            for rule in () if interrupting else (Threshold(), LOWEST_SLOT):
+                rows[rule.name] = _row(outcome(rule.name, world, rule.place(world), *bounds))
+            rows["oracle"] = _row(outcome("oracle", perfect, optimum, *bounds))
             result[f"{deadline}, {'interrupting' if interrupting else 'non-interrupting'}"] = rows
     shown = result["semi-weekly, interrupting"]
     print(zone.name, {name: (row["saving"], row["oracle_share"]) for name, row in shown.items()}, flush=True)
     return result
 
 
-def _row(out: Any) -> dict[str, Any]:
+def _row(out: Outcome) -> dict[str, Any]:
     return {
         "kg": round(out.gco2 / 1000, 1),
         "saving": round(100 * out.saving, 2),
