@@ -82,19 +82,15 @@ class Booking:
         moved = []
         for slot in slots.tolist():
             if self.room[site, slot] < 1:
-                # The lowest rank goes first; of equals, who holds the fewest slots is the easiest to place again.
+                # The lowest rank goes first; of equals, the lightest, which loses least elsewhere.
                 goes = min(
                     self.holders(site, slot),
-                    key=lambda other: (self.rank[other], len(self._slots(other)), other),
+                    key=lambda other: (self.rank[other], self.gco2[other], other),
                 )
                 self.take(goes)
                 moved.append(goes)
         self.put(job, run)
         return moved
-
-    def _slots(self, job: int) -> Integers:
-        run = self.runs[job]
-        return run[1] if run is not None else np.empty(0, dtype=np.int64)
 
     def placed(self) -> Integers:
         """The jobs with a place."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from carbon_policy.planning.booking import Booking
+from carbon_policy.planning.booking import Booking, fill
 from carbon_policy.planning.exchange import TOGETHER, exchange
 from carbon_policy.planning.prices import Prices
 from carbon_policy.planning.problem import Floats
+from carbon_policy.planning.runs import Runs
 from carbon_policy.planning.search import Search
 
 GOOD_ENOUGH = 0.003
@@ -21,6 +22,9 @@ MOST_EXCHANGES = 60
 
 PASSES = 2
 """How often single jobs are moved: what one leaves, another may take."""
+
+MOST_PUSHED = 400
+"""Jobs that may push others away."""
 
 MOST_MOVED = 1500
 """Jobs that are looked at one by one."""
@@ -57,6 +61,7 @@ def improve(booking: Booking, prices: Prices, enough: Callable[[], bool]) -> Imp
     if good():
         return Improved(exchanges=0, exact=False)
     for _ in range(PASSES):
+        _push(booking, prices.per_place, enough)
         _move(booking, prices.per_place, enough)
     tried = 0
     if len(placed) > MOST_EXCHANGES * TOGETHER:
@@ -77,14 +82,46 @@ def _middle(booking: Booking, job: int) -> float:
     return 0.0 if run is None else float(run[1].mean())
 
 
-def _move(booking: Booking, prices: Floats, enough: Callable[[], bool]) -> None:
-    """Move single jobs to cheaper places that are free, those first that pay the most above what they could."""
-    queue = booking.queue
-    best = Search(queue).best(prices)
-    regret = np.zeros(queue.jobs)
+def _regrets(booking: Booking, prices: Floats) -> tuple[Floats, Runs]:
+    """What each job pays above its cheapest place at these prices, shape (jobs,), and these places."""
+    best = Search(booking.queue).best(prices)
+    regret = np.zeros(booking.queue.jobs)
     for job, run in enumerate(booking.runs):
         if run is not None:
             regret[job] = booking.gco2[job] + prices[run[0], run[1]].sum() - best.value[job]
+    return regret, best
+
+
+def _push(booking: Booking, prices: Floats, enough: Callable[[], bool]) -> None:
+    """Give the jobs that pay the most above it their cheapest place, where those in the way lose less elsewhere."""
+    regret, best = _regrets(booking, prices)
+    for job in np.argsort(-regret, kind="stable")[:MOST_PUSHED].tolist():
+        if regret[job] <= 0 or enough():
+            return
+        wanted = (int(best.site[job]), best.slots_of(job))
+        before = {job: booking.runs[job]}
+        before |= {
+            other: booking.runs[other] for t in wanted[1].tolist() for other in booking.holders(wanted[0], t)
+        }
+        total = booking.gco2.sum()
+        booking.take(job)
+        moved = booking.claim(job, wanted)
+        fill(booking, np.array(sorted(moved), dtype=np.int64), prices)
+        changed = [job, *moved]
+        if booking.gco2.sum() < total and all(booking.runs[other] is not None for other in changed):
+            continue
+        for other in changed:
+            if booking.runs[other] is not None:
+                booking.take(other)
+        for other in changed:
+            if (run := before.get(other)) is not None:
+                booking.put(other, run)
+
+
+def _move(booking: Booking, prices: Floats, enough: Callable[[], bool]) -> None:
+    """Move single jobs to cheaper places that are free, those first that pay the most above what they could."""
+    queue = booking.queue
+    regret, _ = _regrets(booking, prices)
     for job in np.argsort(-regret, kind="stable")[:MOST_MOVED].tolist():
         if regret[job] <= 0 or enough():
             return

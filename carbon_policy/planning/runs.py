@@ -34,12 +34,12 @@ class Runs:
     def usage(self, sites: int, slots: int) -> Integers:
         """Places taken; shape (sites, slots)."""
         cells = np.repeat(self.site, np.diff(self.begin)) * slots + self.slots
-        taken: Integers = np.bincount(cells, minlength=sites * slots).astype(np.int64)
-        return np.reshape(taken, (sites, slots))
+        return np.asarray(np.bincount(cells, minlength=sites * slots).reshape(sites, slots), dtype=np.int64)
 
 
 def ragged(begin: Integers, length: Integers) -> Integers:
     """`begin[i] + 0 .. begin[i] + length[i] - 1`, for one i after the other."""
     total = int(length.sum())
     ends = np.cumsum(length)
-    return np.arange(total) + np.repeat(begin - (ends - length), length)
+    flat: Integers = np.arange(total) + np.repeat(begin - (ends - length), length)
+    return flat
