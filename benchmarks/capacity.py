@@ -3,7 +3,8 @@
 Jobs are drawn from Alibaba's PAI trace (`jobs_pai_100k.csv.gz`, from umassos/GAIA), their arrivals folded into one
 week of half-hour slots with hour and weekday kept; three sites stand in three zones of the real intensity trace.
 Greedy gives each job its own greenest window, blind to the others (its overload is counted), or, as a team could do,
-the greenest one that is free when its turn comes. Power is proportional to the job's CPUs, as in GAIA; a job takes one place of a site.
+the greenest one that is free when its turn comes. Power is proportional to the job's CPUs, as in GAIA; a job takes
+one place of a site.
 
 Each size runs in a process of its own, so that its peak of memory is its own. The gap is against the Lagrangian bound,
 which is never above the bound of the linear program; so the gap to that is smaller still.
