@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carbon_policy.domain.decision import Action, Evidence, ReasonCode
+from carbon_policy.domain.job import Risk
 from carbon_policy.policies import decide
 from carbon_policy.policies.options import option_at
 from carbon_policy.policies.risk import Hedge
@@ -89,19 +90,19 @@ def test_levels_that_were_not_given_are_drawn_as_of_a_normal_distribution(level:
         assert decide(_uncertain({"risk": "careful"}, up)).action is action
 
 
-@given(evidence(), st.sampled_from(["careful", "balanced", "bold"]))
-def test_where_nothing_is_known_of_errors_all_risks_are_one(known: Evidence, risk: str) -> None:
+@given(evidence(), st.sampled_from(Risk))
+def test_where_nothing_is_known_of_errors_all_risks_are_one(known: Evidence, risk: Risk) -> None:
     spec = known.spec.model_copy(update={"risk": risk})
     assert decide(known.model_copy(update={"spec": spec})).chosen == decide(known).chosen
 
 
-@given(evidence(), st.floats(min_value=0, max_value=1))
+@given(evidence(), st.floats(min_value=0, max_value=10))
 def test_more_care_never_waits_for_less(known: Evidence, width: float) -> None:
     """What a careful job waits for, a bold one would have waited for too; and a bold one ignores bands."""
     values = known.outlook["DE"].values_gco2_per_kwh
     bands = {0.9: tuple(value * (1 + width * k / len(values)) for k, value in enumerate(values))}
     waits = {}
-    for risk in ("careful", "balanced", "bold"):
+    for risk in Risk:
         spec = known.spec.model_copy(update={"risk": risk})
         waits[risk] = decide(known.model_copy(update={"spec": spec, "quantiles": {"DE": bands}}))
     if waits["careful"].action is Action.DEFER:
