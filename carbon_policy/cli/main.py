@@ -19,9 +19,13 @@ from carbon_policy.cli import (
     history,
     init,
     overdue,
+    plan,
     refresh,
     release,
+    replan,
+    replay,
     report,
+    simulate,
     zones,
 )
 from carbon_policy.cli.console import fail
@@ -96,8 +100,9 @@ def _add(panel: str, *commands: Any) -> None:
 
 
 _add("Set up", demo, init, apply, doctor)
-_add("Ask", explain, report)
-_add("Act", release, overdue)
+_add("Ask", explain, plan, report)
+_add("Before you switch it on", replay, simulate)
+_add("Act", release, replan, overdue)
 _add("The grid", forecast, history, zones, refresh, backfill, backtest)
 
 

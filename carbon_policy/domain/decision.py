@@ -46,6 +46,7 @@ class ReasonCode(StrEnum):
     SAVING_TOO_SMALL = "saving-too-small"
     GREENER_LATER = "greener-later"
     GREENER_SITE = "greener-site"
+    BETTER_SITE = "better-site"
     INTENSITY_LOW = "intensity-low"
     INTENSITY_MEDIUM = "intensity-medium"
     INTENSITY_HIGH_ECO = "intensity-high-eco"

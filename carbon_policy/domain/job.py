@@ -209,7 +209,7 @@ class JobSpec(BaseModel):
     stop_cost: Duration = timedelta(seconds=30)
     restart_cost: Duration = timedelta(minutes=1)
     shortest_slice: Duration = timedelta(minutes=15)
-    risk: Risk = Risk.BALANCED
+    risk: Risk = Risk.BOLD
     cpus: float | None = Field(default=None, gt=0)
     memory_gb: float | None = Field(default=None, gt=0)
     gpus: int = Field(default=0, ge=0)

@@ -190,7 +190,7 @@ class CarbonPolicy(Block):
         description="Share of the grams that a change of a waiting job's plan must save.",
     )
     risk: Risk | None = Field(
-        default=None, description="How sure a saving must be: careful, balanced, bold; unset means balanced."
+        default=None, description="How sure a saving must be: careful, balanced, bold; unset means bold."
     )
     over_budget: OverBudget | None = Field(
         default=None,

@@ -36,6 +36,7 @@ from carbon_policy.orchestration.deferral import deferrals_of, deferred_state, p
 from carbon_policy.orchestration.names import (
     CARBON_POOL,
     DEFERRED,
+    LABEL_CHECKPOINT,
     LABEL_CHILD,
     LABEL_DEFERRALS,
     LABEL_DEFERRED_UNTIL,
@@ -43,6 +44,7 @@ from carbon_policy.orchestration.names import (
     LABEL_RELEASED,
     LABEL_SITE,
     LABEL_TIER,
+    PLACED,
 )
 from carbon_policy.orchestration.placement import create_child, find_child
 from carbon_policy.orchestration.policy_task import decide_for
@@ -188,6 +190,12 @@ def re_place(client: SyncPrefectClient, overdue: Overdue, now: datetime) -> str:
     if overdue.run.state is None or run.state is None or run.state.id != overdue.run.state.id:
         return f"left alone: it is {run.state_name} by now"
     if overdue.kind is OverdueKind.NOT_WOKEN:
+        if PLACED in (run.job_variables or {}) or LABEL_CHECKPOINT in run.labels:
+            # A second job would begin anew, and this one could go on beside it.
+            raise SetupError(
+                f"Run {run.name} ({run.id}) was stopped half way, and goes on where it stood:"
+                " start a worker of its work pool."
+            )
         return _place_from_here(client, run, now)
     patch_for_return(client, run, hops=deferrals_of(run))
     if overdue.kind is OverdueKind.WAIT_LOST:

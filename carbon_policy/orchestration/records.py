@@ -25,15 +25,12 @@ from carbon_policy.domain.energy import EnergyReading
 from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_energy, format_grams
 from carbon_policy.orchestration.grounds import grounds_of
-from carbon_policy.orchestration.names import LABEL
+from carbon_policy.orchestration.names import LABEL, LABEL_PLAN
 
 logger = logging.getLogger("prefect.carbon_policy")
 
 DECISION_TYPE = "carbon-decision"
 ENERGY_TYPE = "carbon-energy"
-
-LABEL_PLAN = LABEL + "plan"
-"""Label of a run that waits: what was planned for it, as JSON."""
 
 
 def quietly(what: str, action: Callable[[], Any]) -> Any:

@@ -25,7 +25,13 @@ from prefect.exceptions import ObjectNotFound
 from carbon_policy.domain.decision import Action, Decision, Plan, ReasonCode
 from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.orchestration.deferral import deferred_state
-from carbon_policy.orchestration.names import DEFERRED, LABEL_DEFERRALS, LABEL_DEFERRED_UNTIL
+from carbon_policy.orchestration.names import (
+    DEFERRED,
+    LABEL_CHECKPOINT,
+    LABEL_DEFERRALS,
+    LABEL_DEFERRED_UNTIL,
+    PLACED,
+)
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.records import add_labels, quietly, read_plan, record_decision
 from carbon_policy.orchestration.runs import all_runs
@@ -153,7 +159,14 @@ def replan(
 def _waiting(client: SyncPrefectClient) -> Iterator[FlowRun]:
     state = FlowRunFilterState(name=FlowRunFilterStateName(any_=[DEFERRED]))
     for run in all_runs(client, flow_run_filter=FlowRunFilter(state=state)):
-        if LABEL_DEFERRALS in run.labels and run.deployment_id and run.next_scheduled_start_time:
+        # A job that was placed and stopped half way asks for itself when it goes on: its gate's run is what was decided.
+        waits_to_be_placed = LABEL_CHECKPOINT not in run.labels and PLACED not in (run.job_variables or {})
+        if (
+            waits_to_be_placed
+            and LABEL_DEFERRALS in run.labels
+            and run.deployment_id
+            and run.next_scheduled_start_time
+        ):
             yield run
 
 

@@ -126,13 +126,13 @@ def _wait(
 
 def _elsewhere(evidence: Evidence, reference: Site, market: _Market, best_now: Option) -> Verdict:
     change = grams_change(best_now, option_at(evidence, reference, evidence.now))
-    why = "its longer run included"
+    reason, why = ReasonCode.GREENER_SITE, "its longer run included"
     if weighs_service(evidence.settings.ranking):
-        why = "and the best by the team's ranking of sites"
+        reason, why = ReasonCode.BETTER_SITE, "and the best by the team's ranking of sites"
     return Verdict(
         Action.RUN,
         best_now,
-        ReasonCode.GREENER_SITE,
+        reason,
         f"Runs now on {best_now.site}: {change} against {reference.name}, {why}.",
         market.alternatives(),
     )

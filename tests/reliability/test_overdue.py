@@ -9,7 +9,8 @@ import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Scheduled
 
-from carbon_policy.domain.errors import InvalidInputError
+from carbon_policy.domain.errors import InvalidInputError, SetupError
+from carbon_policy.orchestration.names import LABEL_CHECKPOINT
 from carbon_policy.orchestration.overdue import Overdue, OverdueKind, find_overdue, re_place, release
 from carbon_policy.orchestration.records import read_decision
 from tests.support import grids
@@ -50,6 +51,15 @@ class TestNobodyWokeIt:
         late: State[None] = Scheduled(name="Late", scheduled_time=due)
         bench.client.set_flow_run_state(waiting.id, late, force=True)
         assert only(found(bench, waiting)).kind is OverdueKind.NOT_WOKEN
+
+    def test_a_job_that_was_stopped_half_way_is_never_placed_anew(
+        self, bench: Bench, waiting: FlowRun
+    ) -> None:
+        bench.client.update_flow_run_labels(waiting.id, {LABEL_CHECKPOINT: 3})
+        [overdue] = found(bench, waiting)
+        with pytest.raises(SetupError, match="goes on where it stood: start a worker"):
+            re_place(bench.client, overdue, datetime.now(UTC))
+        assert bench.read(waiting).state_name == "Deferred"
 
     def test_it_is_reported_in_a_sentence(self, bench: Bench, waiting: FlowRun) -> None:
         [overdue] = found(bench, waiting)
