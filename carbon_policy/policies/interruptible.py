@@ -59,6 +59,13 @@ def interruptible(evidence: Evidence, reference: Site) -> Verdict:
     offers = {site.name: _offer(evidence, site, reference) for site in eligible_sites(evidence)}
     through = _best_through(evidence, [offer.through for offer in offers.values()], reference)
     later = _cheapest([offer.later for offer in offers.values()])
+    if through is None and _is_running(evidence):
+        return Verdict(
+            Action.RUN,
+            option_at(evidence, reference, evidence.now),
+            ReasonCode.HORIZON_TOO_SHORT,
+            f"Goes on on {reference.name}: the outlook ends before the job would.",
+        )
     if through is None and later is None:
         return greenest(evidence, reference)
     at_once = offers[reference.name].through or option_at(evidence, reference, evidence.now)

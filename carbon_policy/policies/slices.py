@@ -155,7 +155,8 @@ def plan_slices(
         ends = np.interp(np.asarray(stretches), times, cumulative)
         return float((ends[:, 1] - ends[:, 0]).sum())
 
-    def sliced(break_grams: float = 0.0) -> Stretches | None:
+    def sliced(break_grams: float = 0.0, begins: Floats | None = None) -> Stretches | None:
+        may = may_start if begins is None else may_start & np.isin(times[:-1], begins)
         return fewest_grams(
             times,
             gco2_per_kwh,
@@ -164,18 +165,20 @@ def plan_slices(
             first_cost=first_cost.total_seconds(),
             shortest=max(shortest, stop_cost + restart_cost).total_seconds(),
             shortest_rest=shortest_rest.total_seconds(),
-            may_start=may_start,
-            may_be_first=may_start & (times[:-1] <= latest_s),
+            may_start=may,
+            may_be_first=may & (times[:-1] <= latest_s),
             break_grams=break_grams,
         )
 
     length_s = (work + first_cost).total_seconds()
     window_starts = [(opens_s, min(closes_s, latest_s)) for opens_s, closes_s in allowed]
     window, plan = _best_window(times, cumulative, length_s, window_starts), sliced()
+    plans = [window, plan]
     if plan is not None and most_slices is not None and len(plan) > most_slices:
-        plan = _with_fewer_slices(sliced, most_slices, emitted(window) - emitted(plan) if window else None)
+        toll = emitted(window) - emitted(plan) if window is not None else float(cumulative[-1])
+        plans = [window, *_with_fewer_slices(sliced, plan, most_slices, toll)]
     # The window comes first, and wins where equal: a break for nothing is no plan.
-    best = min((found for found in (window, plan) if found is not None), key=emitted, default=None)
+    best = min((found for found in plans if found is not None), key=emitted, default=None)
     if best is None:
         return None
     return SlicePlan(
@@ -188,23 +191,28 @@ def plan_slices(
 
 
 def _with_fewer_slices(
-    sliced: Callable[[float], Stretches | None], most_slices: int, saving: float | None
-) -> Stretches | None:
-    """The greenest plan found with so many slices at most, by a toll on each break.
+    sliced: Callable[[float, Floats | None], Stretches | None],
+    plan: Stretches,
+    most_slices: int,
+    highest_toll: float,
+) -> list[Stretches]:
+    """Plans of so many slices at most; a search, and not exact: to count slices too would take many times longer.
 
-    A toll as high as all breaks together save leaves none worth while; between none and that it is bisected.
+    A toll on each break is bisected: as high as all breaks together save it leaves none worth while. And because
+    tolls may skip some numbers of slices, the last plan with too many is made anew with its longest ones.
     """
-    best, low, high = None, 0.0, saving
-    if high is None or most_slices < 2:
-        return None
+    found, low, high = [], 0.0, highest_toll
     for _ in range(_TOLLS):
         toll = (low + high) / 2
-        plan = sliced(toll)
-        if plan is not None and len(plan) > most_slices:
-            low = toll
+        tried = sliced(toll, None)
+        if tried is not None and len(tried) > most_slices:
+            plan, low = tried, toll
         else:
-            best, high = plan, toll
-    return best
+            high = toll
+            found.append(tried)
+    longest = sorted(plan, key=lambda stretch: stretch[0] - stretch[1])[:most_slices]
+    found.append(sliced(0.0, np.array([start for start, _ in longest])))
+    return [fewer for fewer in found if fewer is not None]
 
 
 def _best_window(
