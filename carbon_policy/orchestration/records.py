@@ -25,7 +25,7 @@ from carbon_policy.domain.energy import EnergyReading
 from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_energy, format_grams
 from carbon_policy.orchestration.grounds import grounds_of
-from carbon_policy.orchestration.names import LABEL, LABEL_PLAN
+from carbon_policy.orchestration.names import LABEL_PLAN
 
 logger = logging.getLogger("prefect.carbon_policy")
 

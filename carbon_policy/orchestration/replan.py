@@ -159,7 +159,7 @@ def replan(
 def _waiting(client: SyncPrefectClient) -> Iterator[FlowRun]:
     state = FlowRunFilterState(name=FlowRunFilterStateName(any_=[DEFERRED]))
     for run in all_runs(client, flow_run_filter=FlowRunFilter(state=state)):
-        # A job that was placed and stopped half way asks for itself when it goes on: its gate's run is what was decided.
+        # A job that was placed and then stopped half way asks for itself when it goes on.
         waits_to_be_placed = LABEL_CHECKPOINT not in run.labels and PLACED not in (run.job_variables or {})
         if (
             waits_to_be_placed
