@@ -169,7 +169,7 @@ def _against(policies: dict[str, dict[str, float]], peer: str) -> dict[str, floa
         "saving": saving,
         "ours_at_that_wait": round(ours, 3),
         "our_wait_for_that_saving": None if np.isnan(needed) else round(needed, 3),
-        "ahead": ours > saving,
+        "ahead": bool(ours > saving),
     }
 
 
