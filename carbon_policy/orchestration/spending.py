@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from carbon_policy.domain.budget import Budget, BudgetUse
+from carbon_policy.domain.times import parse_moment
 from carbon_policy.grid.deadline import within
 from carbon_policy.store.ledger import Ledger
 from carbon_policy.store.spending import Spent
@@ -26,7 +27,7 @@ def budget_uses(
         url: The ledger's.
         budgets: The team's.
         tags: The run's.
-        now: UTC.
+        now: Aware.
 
     Returns:
         The uses, and notes for people.
@@ -35,7 +36,7 @@ def budget_uses(
     counting = [budget for budget in budgets if budget.tag in mine]
     if not counting:
         return (), ()
-    since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    since = parse_moment(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     until = (since + timedelta(days=32)).replace(day=1)
 
     def ask() -> dict[str, Spent]:
