@@ -28,6 +28,8 @@ def as_plot(shown: ShownPlan) -> SchedulePlot:
             for one in shown.jobs
             if one.site
         ],
+        # The reference first, as in a decision's evidence.
+        sites=list(dict.fromkeys(site.name for job in shown.queue.jobs for site in job.evidence.sites)),
         start=shown.queue.now,
         end=end,
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from carbon_policy.cli.progress import share_of
 from carbon_policy.cli.replay_grid import PastGrid, known_then, past_grid, stored_issues
-from carbon_policy.cli.replay_worlds import AS_IT_WAS, ORACLE, OURS, Part, Result, fitting, parts_of, replay
+from carbon_policy.cli.replay_worlds import AS_IT_WAS, ORACLE, OURS, Result, fitting, parts_of, replay
 from carbon_policy.cli.words import counted, iso
 from carbon_policy.domain.errors import CarbonPolicyError, InvalidInputError
 from carbon_policy.domain.times import format_duration
@@ -25,6 +25,8 @@ JSON_SCHEMA = "carbon-policy-replay/1"
 
 OUTSIDE = "whose window reaches outside of the grid that is known"
 _TOP = 10
+_LEARNING = 0.5
+"""The share of the work that is reading the grid, and fitting forecasts to it."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,6 @@ def shown_replay(
         )
     left_out, remarks = Counter(found.left_out), []
     grids: dict[str, PastGrid] = {}
-    parts: list[Part] = []
     with share_of("Replaying") as tell:
         for zone in sorted({run.site.zone for run in found.runs}):
             runs = [run for run in found.runs if run.site.zone == zone]
@@ -174,14 +175,16 @@ def shown_replay(
                 f"No run can be replayed. {left_out_sentence(left_out)} {' '.join(remarks)}".strip()
             )
         outlooks = {}
-        for zone in {run.site.zone: None for run in runs}:
+        zones = sorted({run.site.zone for run in runs})
+        for at, zone in enumerate(zones):
+            tell(_LEARNING * at / len(zones))
             mine = [run for run in runs if run.site.zone == zone]
             issues = stored_issues(grid, grids[zone]) if trace is None else None
             first, last = min(run.submitted_at for run in mine), max(map(_window_end, mine))
             outlooks[zone] = known_then(grids[zone], first, last, issues)
         used = {zone: grids[zone] for zone in outlooks}
         parts = list(parts_of(runs, used, outlooks))
-        results = replay(parts, len(runs), tell)
+        results = replay(parts, len(runs), lambda share: tell(_LEARNING + (1 - _LEARNING) * share))
     return ShownReplay(
         wanted, assumed, power_given, tuple(runs), left_out, used, tuple(results), tuple(remarks)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import plotly.graph_objects as go
@@ -19,36 +20,26 @@ def draw_replay_html(plot: ReplayPlot) -> str:
     figure = make_subplots(
         rows=1,
         cols=2,
-        horizontal_spacing=0.1,
-        subplot_titles=["Saved, % of what was emitted", "Saved, against the mean wait"],
+        shared_yaxes=True,
+        horizontal_spacing=0.08,
+        subplot_titles=["Saved, % of what was emitted", "Mean wait, h"],
     )
-    names = [escape(policy.name) for policy in plot.policies]
     saved = [policy.saved_percent for policy in plot.policies]
-    colours = [GOOD if policy.ours else _OTHER for policy in plot.policies]
-    figure.add_bar(
-        orientation="h",
-        x=saved,
-        y=names,
-        marker={"color": colours},
-        texttemplate="%{x:.1f} %",
-        textposition="outside",
-        cliponaxis=False,
-        hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
-        row=1,
-        col=1,
-    )
-    figure.add_scatter(
-        x=[policy.wait_h for policy in plot.policies],
-        y=saved,
-        text=names,
-        mode="markers+text",
-        textposition="top center",
-        cliponaxis=False,
-        marker={"color": colours, "size": 11},
-        hovertemplate="%{text}: %{y:.1f} % at %{x:.1f} h<extra></extra>",
-        row=1,
-        col=2,
-    )
+    waits_h = [policy.wait_h for policy in plot.policies]
+    for column, values, unit in ((1, saved, " %"), (2, waits_h, " h")):
+        figure.add_bar(
+            orientation="h",
+            x=values,
+            y=[escape(policy.name) for policy in plot.policies],
+            marker={"color": [GOOD if policy.ours else _OTHER for policy in plot.policies]},
+            texttemplate=f"%{{x:.1f}}{unit}",
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate=f"%{{y}}: %{{x:.1f}}{unit}<extra></extra>",
+            row=1,
+            col=column,
+        )
+        figure.update_xaxes(range=_span(values), ticksuffix=unit, row=1, col=column)
     _dress(figure, plot)
     page: str = figure.to_html(
         full_html=False,
@@ -67,17 +58,16 @@ def _dress(figure: go.Figure, plot: ReplayPlot) -> None:
         showlegend=False,
         margin={"l": 20, "r": 40, "t": 60, "b": 60},
     )
-    highest = max([1.0, *(policy.saved_percent for policy in plot.policies)])
-    lowest = min([0.0, *(policy.saved_percent for policy in plot.policies)])
-    room = (highest - lowest) * 0.18
-    span = [lowest - (room if lowest < 0 else 0), highest + room]
-    longest = max([0.5, *(policy.wait_h for policy in plot.policies)])
-    figure.update_xaxes(ticksuffix=" %", range=span, row=1, col=1)
-    figure.update_yaxes(autorange="reversed", automargin=True, row=1, col=1)
-    figure.update_xaxes(title="mean wait, h", range=[-0.12 * longest, 1.15 * longest], row=1, col=2)
-    figure.update_yaxes(ticksuffix=" %", range=span, row=1, col=2)
+    figure.update_yaxes(autorange="reversed", automargin=True)
     if plot.simulated:
         figure.add_annotation(
             text="<b>SIMULATED</b>", x=0.5, xref="paper", y=0.5, yref="paper", showarrow=False,
             font={"size": 64, "color": WATERMARK_COLOUR}, opacity=0.4,
         )  # fmt: skip
+
+
+def _span(values: Sequence[float]) -> list[float]:
+    """From nought, or the lowest, to the highest, with room for the numbers beside the bars."""
+    low, high = min([0.0, *values]), max([0.5, *values])
+    room = (high - low) * 0.2
+    return [low - room if low < 0 else 0.0, high + room]

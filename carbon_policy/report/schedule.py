@@ -43,6 +43,7 @@ class SchedulePlot:
         title: Above it.
         curves: The expected intensity of each zone.
         jobs: In the order of the rows.
+        sites: Names of the sites, each with the colour of its place in this order.
         start: Left edge, UTC.
         end: Right edge, UTC.
     """
@@ -50,13 +51,9 @@ class SchedulePlot:
     title: str
     curves: Sequence[IntensitySeries]
     jobs: Sequence[ScheduledJob]
+    sites: Sequence[str]
     start: datetime
     end: datetime
-
-    @property
-    def sites(self) -> list[str]:
-        """The sites that are used, by name."""
-        return sorted({job.site for job in self.jobs})
 
     @property
     def shown(self) -> Sequence[ScheduledJob]:

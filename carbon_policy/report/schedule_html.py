@@ -65,6 +65,8 @@ def _draw_jobs(figure: go.Figure, plot: SchedulePlot) -> None:
     )
     for number, site in enumerate(plot.sites):
         mine = [(y, job, *stretch) for y, job in rows if job.site == site for stretch in job.stretches]
+        if not mine:
+            continue
         figure.add_bar(
             orientation="h",
             base=[naive(start) for _, _, start, _ in mine],
