@@ -135,13 +135,14 @@ def _entry(client: SyncPrefectClient, run: FlowRun, flow: str, grid: GridView, n
         raise CarbonPolicyError(f"It never started, and is {run.state_name}.")
     readings = read_energy(client, run.id) or [_estimate(run, decision)]
     span = (readings[0].started_at, readings[-1].ended_at)
+    ran_for = sum((one.ended_at - one.started_at for one in readings), timedelta(0))
     return entry_of(
         run=run,
         flow=flow,
         deployment=str(run.labels[LABEL_USER_DEPLOYMENT]) if LABEL_USER_DEPLOYMENT in run.labels else None,
         decision=decision,
         readings=readings,
-        actual=_actual(decision, span, grid, now),
+        actual=_actual(decision, span, ran_for, grid, now),
         state=run.state_type.value if run.state_type else "UNKNOWN",
         span=span,
     )
@@ -161,7 +162,7 @@ def _estimate(run: FlowRun, decision: Decision) -> EnergyReading:
 
 
 def _actual(
-    decision: Decision, span: tuple[datetime, datetime], grid: GridView, now: datetime
+    decision: Decision, span: tuple[datetime, datetime], ran_for: timedelta, grid: GridView, now: datetime
 ) -> dict[str, IntensitySeries]:
     """The actual intensities of the run's zone and of the reference's, where they are known in full.
 
@@ -170,7 +171,7 @@ def _actual(
     evidence = decision.evidence
     site = next(site for site in evidence.sites if site.name == decision.site)
     reference = reference_site(evidence) or site
-    at_once_ends = evidence.submitted_at + (span[1] - span[0]) * (site.speed / reference.speed)
+    at_once_ends = evidence.submitted_at + ran_for * (site.speed / reference.speed)
     start, end = min(evidence.submitted_at, span[0]), max(span[1], at_once_ends)
     found = {}
     for zone in {site.zone, reference.zone}:

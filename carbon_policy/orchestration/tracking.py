@@ -21,6 +21,7 @@ from carbon_policy.orchestration.records import (
     leave_artifact,
     quietly,
     read_decision,
+    read_energy,
     record_energy,
 )
 from carbon_policy.orchestration.settings import CarbonSettings
@@ -105,7 +106,8 @@ def _leave_emissions(
         flow=flow_name,
         deployment=deployment,
         decision=decision,
-        readings=[reading],
+        # Those of earlier attempts, and of the slices before this one, too.
+        readings=read_energy(client, run.id) or [reading],
         actual={},
         state="RUNNING",
         span=span,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,7 +15,8 @@ from carbon_policy.policies.greenest import greenest
 from carbon_policy.policies.load import Load, load_on
 from carbon_policy.policies.needs import eligible_sites
 from carbon_policy.policies.options import later_option, offer_of, option_at
-from carbon_policy.policies.slices import plan_slices
+from carbon_policy.policies.replan import kept_or_changed
+from carbon_policy.policies.slices import SlicePlan, plan_slices
 from carbon_policy.policies.verdict import Verdict, grams_change
 
 _NO_TIME = timedelta(0)
@@ -49,12 +50,20 @@ def interruptible(evidence: Evidence, reference: Site) -> Verdict:
     A run without a break has no `slices` in its option, and the reasons of `greenest`.
 
     A job with `progress` and without a `plan` is taken to be running now: to stop costs it a stop and a restart,
-    and its hours and its latest start no longer matter, as it has started.
+    and its hours and its latest start no longer matter, as it has started. A job that waits keeps the start that was
+    planned for it unless a change is worth it, as in `greenest`; its slices from there on are the newest.
 
     Args:
         evidence: What is known; of a running job the only site is the one that it runs on.
         reference: Where the job would run at once.
     """
+    fresh = _fresh(evidence, reference)
+    plan = _standing_plan(evidence)
+    return fresh if plan is None else kept_or_changed(evidence, plan, fresh)
+
+
+def _fresh(evidence: Evidence, reference: Site) -> Verdict:
+    """What would be decided had nothing been planned before."""
     spec = evidence.spec
     offers = {site.name: _offer(evidence, site, reference) for site in eligible_sites(evidence)}
     through = _best_through(evidence, [offer.through for offer in offers.values()], reference)
@@ -136,18 +145,48 @@ def _why_through(
     return ReasonCode.GREENEST_NOW, f"{runs}: no later start and no break in its window is greener."
 
 
-def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
-    spec, settings, now = evidence.spec, evidence.settings, evidence.now
-    load, window = load_on(evidence, site), spec.window(evidence.submitted_at)
-    begun, running = evidence.progress > 0, _is_running(evidence)
-    restart = spec.restart_cost if begun and not running else _NO_TIME
-    through = None
-    if running or _may_begin(evidence, site, reference, window, now + restart + load.duration_high):
-        through = _option(evidence, site, load, (Slice(start=now, finish=now + restart + load.duration),))
+def _standing_plan(evidence: Evidence) -> Option | None:
+    """The greenest slices from the planned start of a job that waits, if there is such a plan and it can be kept."""
+    planned = evidence.plan
+    if planned is None or planned.start <= evidence.now:
+        return None
+    site = next((site for site in eligible_sites(evidence) if site.name == planned.site), None)
+    if site is None:
+        return None
+    load, window = load_on(evidence, site), evidence.spec.window(evidence.submitted_at)
+    search = _search(evidence, site, load, window)
+    if search is None or not search.hours or planned.start < window.earliest_start:
+        return None
+    begun = evidence.progress > 0
+    found = search.plan(
+        planned.start,
+        first_cost=evidence.spec.restart_cost if begun else _NO_TIME,
+        most_slices=max(1, evidence.spec.max_deferrals - evidence.deferrals),
+        latest_start=planned.start,
+        starts=[(planned.start, planned.start), *search.hours],
+    )
+    return _option(evidence, site, load, found.slices) if found is not None else None
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Looking for slices on one site.
+
+    Attributes:
+        plan: `plan_slices` with all that does not change from question to question.
+        hours: The stretches in which a slice may begin.
+    """
+
+    plan: Callable[..., SlicePlan | None]
+    hours: list[tuple[datetime, datetime]]
+
+
+def _search(evidence: Evidence, site: Site, load: Load, window: FlexibilityWindow) -> _Search | None:
+    """`None` where nothing is known of the grid, or there is no leave to rest."""
+    spec, now = evidence.spec, evidence.now
     series, until = evidence.outlook.get(site.zone), _leave_until(evidence, load, window)
     if series is None or until is None or until <= now:
-        return _Offer(through, None, None)
-    hours = [(now, until)] if window.hours is None else window.hours.intervals(now, until)
+        return None
     plan = partial(
         plan_slices,
         series,
@@ -156,8 +195,23 @@ def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
         stop_cost=spec.stop_cost,
         restart_cost=spec.restart_cost,
         shortest=spec.shortest_slice,
-        shortest_rest=settings.minimum_deferral,
+        shortest_rest=evidence.settings.minimum_deferral,
     )
+    return _Search(plan, [(now, until)] if window.hours is None else window.hours.intervals(now, until))
+
+
+def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
+    spec, settings, now = evidence.spec, evidence.settings, evidence.now
+    load, window = load_on(evidence, site), spec.window(evidence.submitted_at)
+    begun, running = evidence.progress > 0, _is_running(evidence)
+    restart = spec.restart_cost if begun and not running else _NO_TIME
+    through = None
+    if running or _may_begin(evidence, site, reference, window, now + restart + load.duration_high):
+        through = _option(evidence, site, load, (Slice(start=now, finish=now + restart + load.duration),))
+    search = _search(evidence, site, load, window)
+    if search is None:
+        return _Offer(through, None, None)
+    plan, hours = search.plan, search.hours
     # Each rest is a deferral: those between the slices, and the one before the first.
     rests = spec.max_deferrals - evidence.deferrals
     sliced = later = None

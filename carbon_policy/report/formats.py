@@ -70,6 +70,12 @@ _COLUMNS: tuple[_Column, ...] = (
     ("preliminary", lambda e: e.preliminary),
     ("energy_note", lambda e: e.energy_note),
     ("notes", lambda e: " | ".join(e.notes)),
+    ("running_s", lambda e: e.running_s),
+    ("quantity", lambda e: e.quantity),
+    ("functional_unit", lambda e: e.functional_unit),
+    ("gco2_per_unit", lambda e: e.gco2 / e.quantity if e.gco2 is not None and e.quantity else None),
+    ("cost", lambda e: e.cost),
+    ("tags", lambda e: " | ".join(e.tags)),
 )
 
 

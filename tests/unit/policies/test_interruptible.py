@@ -287,3 +287,28 @@ def test_a_job_that_is_followed_to_its_end_is_done_in_time(
     else:
         pytest.fail("It is never done.")
     assert now <= outlook.start + spec.finish_within + TICK
+
+
+class TestItWaitsByAPlan:
+    """A run that waits, asked again before its planned start."""
+
+    PLAN = Plan(site="fast", start=START + 2 * HOUR, decided_at=START - HOUR)
+
+    def test_noise_below_the_margin_moves_nothing(self) -> None:
+        noisy = [300.0, 300, 50.3, 300, 50, 300, 300, 50, 300, 300, 50, 300]
+        free = {"stop_cost": 0 * HOUR, "restart_cost": 0 * HOUR}
+        anew = verdict_on(known_of(noisy, **free))
+        kept = verdict_on(known_of(noisy, plan=self.PLAN, **free))
+        assert anew.option.start == START + 4 * HOUR
+        assert (kept.reason, kept.option.start) == (ReasonCode.KEPT_PLAN, self.PLAN.start)
+        assert len(kept.option.slices) == 3
+
+    def test_a_saving_that_is_worth_it_does(self) -> None:
+        turned = [300.0, 10, 300, 300, 300, 50, 300, 300, 50, 300, 300, 300]
+        verdict = verdict_on(known_of(turned, plan=self.PLAN))
+        assert (verdict.reason, verdict.option.start) == (ReasonCode.GREENER_SLICES, START + HOUR)
+
+    def test_a_plan_that_can_no_more_be_kept_is_dropped(self) -> None:
+        late = self.PLAN.model_copy(update={"start": START + 10 * HOUR})
+        verdict = verdict_on(known_of(VALLEYS, plan=late))
+        assert (verdict.reason, verdict.option.start) == (ReasonCode.GREENER_SLICES, START + 2 * HOUR)
