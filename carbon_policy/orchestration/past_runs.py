@@ -255,7 +255,7 @@ class _Reader:
         if parent is not None:
             with suppress(ObjectNotFound, ValueError):
                 run = self._client.read_flow_run(UUID(str(parent)))
-        return _plain(submitted_at_of(run, datetime.max.replace(tzinfo=UTC)))
+        return plain_utc(submitted_at_of(run, datetime.max.replace(tzinfo=UTC)))
 
     def _site(self, run: FlowRun, deployment: DeploymentResponse | None) -> Site:
         pool = run.work_pool_name or (deployment.work_pool_name if deployment else None)
@@ -300,7 +300,7 @@ def _span(run: FlowRun) -> tuple[datetime, timedelta]:
         raise _LeftOut("subflows, which are part of a run that is counted itself")
     if run.start_time is None or run.end_time is None:
         raise _LeftOut("without a start or an end")
-    started_at, ended_at = _plain(run.start_time), _plain(run.end_time)
+    started_at, ended_at = plain_utc(run.start_time), plain_utc(run.end_time)
     duration = min(run.total_run_time or ended_at - started_at, ended_at - started_at)
     if duration < SHORTEST:
         raise _LeftOut("without a duration: they took less than a second")
@@ -309,6 +309,6 @@ def _span(run: FlowRun) -> tuple[datetime, timedelta]:
     return (ended_at - duration if waited else started_at), duration
 
 
-def _plain(moment: datetime) -> datetime:
-    """Prefect's moments are pendulum's, which lose their zone in some sums."""
+def plain_utc(moment: datetime) -> datetime:
+    """A moment of Prefect's as a plain one, UTC: they are pendulum's, which lose their zone in some sums."""
     return datetime.combine(moment.date(), moment.timetz()).astimezone(UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from carbon_policy.orchestration.deferral import submitted_at_of
 from carbon_policy.orchestration.evidence import weighs
 from carbon_policy.orchestration.names import DECLARED, LABEL_CHILD, PLACED
 from carbon_policy.orchestration.overdue import GATE_MODULE
+from carbon_policy.orchestration.past_runs import plain_utc
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.variables import policy_block_name
@@ -185,8 +186,8 @@ def _waiting(client: SyncPrefectClient, deployments: list[Any]) -> Iterator[Flow
 
 
 def _job(run: FlowRun, deployment: str, evidence: Evidence, now: datetime) -> WaitingJob:
-    due_at = submitted_at_of(run, now).astimezone(UTC)
-    starts_at = (run.next_scheduled_start_time or due_at).astimezone(UTC)
+    due_at = plain_utc(submitted_at_of(run, now))
+    starts_at = plain_utc(run.next_scheduled_start_time or due_at)
     return WaitingJob(str(run.id), run.name, deployment, due_at, starts_at, evidence)
 
 

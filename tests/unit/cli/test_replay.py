@@ -84,7 +84,7 @@ def test_a_critical_run_is_never_moved(trace: Path) -> None:
 
 def test_an_interruptible_run_may_be_cut_up(trace: Path) -> None:
     spec = JobSpec(urgency="flexible", finish_within="40h", expected_duration="4h", interruptible=True)
-    long = {"duration": 4 * HOUR, "started_at": START + 8 * DAY}
+    long: dict[str, Any] = {"duration": 4 * HOUR, "started_at": START + 8 * DAY}
     whole = run(START + 8 * DAY, **long, spec=spec.model_copy(update={"interruptible": False}))
     cut = run(START + 8 * DAY, **long, spec=spec)
     grams = [replayed(trace, one).result(ORACLE).total_gco2 for one in (whole, cut)]

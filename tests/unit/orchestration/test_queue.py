@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 FAST = Site(name="fast", work_pool="fast", tier=Tier.FAST, zone="DE", power_w=100, pue=1.2, free=1)
 ECO = Site(name="eco", work_pool="eco", tier=Tier.ECO, zone="DE", power_w=40, speed=0.5)
 FOREIGN = Site(name="gb", work_pool="gb", tier=Tier.ECO, zone="GB", power_w=100)
-FLEXIBLE = {"urgency": "flexible", "finish_within": "6h", "expected_duration": "50m"}
+FLEXIBLE: dict[str, Any] = {"urgency": "flexible", "finish_within": "6h", "expected_duration": "50m"}
 
 
 def outlook(zone: str = "DE", hours: int = 24) -> IntensitySeries:
@@ -85,7 +85,7 @@ def test_a_job_without_leave_to_wait_has_one_place_where_it_goes_without_us(said
 
 
 def test_a_deadline_that_rounding_would_break_is_kept() -> None:
-    tight = {
+    tight: dict[str, Any] = {
         "urgency": "flexible",
         "finish_within": "52m",
         "expected_duration": "50m",
