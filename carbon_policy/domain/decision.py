@@ -11,7 +11,7 @@ from carbon_policy.domain.budget import BudgetUse
 from carbon_policy.domain.chain import ChainStep
 from carbon_policy.domain.estimate import Estimate
 from carbon_policy.domain.finding import Finding
-from carbon_policy.domain.job import JobSpec
+from carbon_policy.domain.job import JobSpec, PolicyName
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import Duration, Moment
@@ -57,6 +57,8 @@ class ReasonCode(StrEnum):
     KEPT_PLAN = "kept-plan"
     SLICE_NOW = "slice-now"
     GREENER_SLICES = "greener-slices"
+    FLEET_NOW = "fleet-now"
+    FLEET_LATER = "fleet-later"
     OVER_BUDGET_DEFERRED = "over-budget-deferred"
     OVER_BUDGET_ECO = "over-budget-eco"
     OVER_BUDGET_HELD = "over-budget-held"
@@ -152,6 +154,7 @@ class Plan(BaseModel):
         site: Name of the site.
         start: When it was to start, UTC.
         decided_at: When that was planned, UTC.
+        by: `fleet` where it was planned together with all waiting runs; `None` where it was planned alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -159,6 +162,7 @@ class Plan(BaseModel):
     site: str
     start: Moment
     decided_at: Moment
+    by: PolicyName | None = None
 
 
 class Evidence(BaseModel):
@@ -183,7 +187,7 @@ class Evidence(BaseModel):
         skill: Zone to the share (at most 1, and below 0 where it misleads) of the perfect-foresight saving that
             following its forecasts has kept; a zone of which that is not known is missing.
         estimates: Site to the job's duration and energy there; a site without one takes what the job and the site say.
-        plan: What was planned before, for a run that waits.
+        plan: What was planned before, for a run that waits; also when it wakes, where the fleet planned it.
         progress: The share of the work (0 to 1) that is done and saved, of a job that was interrupted.
         budgets: The budgets that count this run, and what is used of them.
     """

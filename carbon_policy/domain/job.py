@@ -53,6 +53,7 @@ class PolicyName(StrEnum):
 
     GREENEST = "greenest"
     THRESHOLD = "threshold"
+    FLEET = "fleet"
 
 
 class Risk(StrEnum):

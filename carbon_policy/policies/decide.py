@@ -7,6 +7,7 @@ from carbon_policy.domain.job import Mode, PolicyName, Urgency
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import format_duration
 from carbon_policy.policies.budget import within_budgets
+from carbon_policy.policies.fleet import fleet
 from carbon_policy.policies.greenest import greenest
 from carbon_policy.policies.interruptible import interruptible
 from carbon_policy.policies.needs import no_site_sentence, reference_site
@@ -15,7 +16,10 @@ from carbon_policy.policies.replan import standing_plan
 from carbon_policy.policies.threshold import threshold
 from carbon_policy.policies.verdict import Verdict, missed
 
-_POLICIES = {PolicyName.GREENEST: greenest, PolicyName.THRESHOLD: threshold}
+_POLICIES = {PolicyName.GREENEST: greenest, PolicyName.THRESHOLD: threshold, PolicyName.FLEET: fleet}
+
+_PLANNING = (PolicyName.GREENEST, PolicyName.FLEET)
+"""The policies that plan a start, and the slices of a job that may be interrupted."""
 
 
 def decide(evidence: Evidence) -> Decision:
@@ -94,7 +98,7 @@ def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
     known = series is not None and series.start <= evidence.now < series.end
     window = spec.window(evidence.submitted_at)
     starts = window.start_intervals(evidence.now, run_time(evidence, reference))
-    policy_waits = known and spec.policy is PolicyName.GREENEST
+    policy_waits = known and spec.policy in _PLANNING
     if starts and starts[0][0] > evidence.now and not (policy_waits or _is_running(evidence)):
         # Hours are hours, whatever the grid says; the rule is asked when they begin.
         opens = starts[0][0]
@@ -104,7 +108,7 @@ def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
             ReasonCode.NOT_YET_ALLOWED,
             f"May not start before {opens:%Y-%m-%d %H:%M} UTC; it is decided then.",
         )
-    if known and spec.interruptible and spec.policy is PolicyName.GREENEST:
+    if known and spec.interruptible and spec.policy in _PLANNING:
         return interruptible(evidence, reference)
     if known:
         return _POLICIES[spec.policy](evidence, reference)
