@@ -45,10 +45,12 @@ check: venv  ## lint, format, types, layers and file sizes; changes nothing
 image: venv  ## build the image that jobs run in, unless it is up to date (IMAGE_ARGS="--base NAME")
 	@$(BIN)/python scripts/build_image.py $(IMAGE_ARGS)
 
-bench: venv  ## measure what a decision costs, how fast the history is, and how good the forecasts (where traces stand)
+bench: venv  ## measure decisions, forecasts, history, the queue and the peers (those on traces where ../shared/data stands)
 	@$(BIN)/python benchmarks/gate.py
 	@$(BIN)/python benchmarks/history.py
-	@test ! -d ../shared/data || $(BIN)/python benchmarks/forecasting.py
+	@$(BIN)/python benchmarks/decision.py
+	@test ! -d ../shared/data || for one in forecasting lets_wait_awhile gaia capacity deadlines; do \
+	  $(BIN)/python benchmarks/$$one.py || exit 1; done
 
 # uv, as only its lock holds for every Python we support. It keeps the versions that are there already:
 # LOCK_ARGS=--upgrade takes the newest. No index is named, so the files work with whichever you use.
