@@ -15,11 +15,13 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 
 from carbon_policy.domain.decision import Decision, Plan
+from carbon_policy.domain.job import JobSpec, PolicyName
 from carbon_policy.domain.precedence import DEPLOYMENT, RUN
 from carbon_policy.orchestration.deferral import deferrals_of, submitted_at_of
 from carbon_policy.orchestration.directory import pool_variables
 from carbon_policy.orchestration.evidence import gather, weighs
 from carbon_policy.orchestration.names import LABEL_PROGRESS, LABEL_RELEASED
+from carbon_policy.orchestration.records import planned_of
 from carbon_policy.orchestration.variables import check_names, policy_block_name, resolve_spec
 from carbon_policy.orchestration.world import World
 from carbon_policy.policies import decide
@@ -62,7 +64,8 @@ def decide_for(
         declared: The decorator's arguments, where the decorator asks; else those recorded with the deployment.
         now: UTC.
         world: What is known of this moment already, where many runs are decided at once.
-        plan: For a run that waits and is decided again before its time: what was planned for it.
+        plan: For a run that waits and is decided again before its time: what was planned for it. Without it a run
+            finds the place that the fleet planned for it, if one did.
     """
     world = world or World(client, now)
     directory = world.directory(policy_block_name(run, deployment, world.settings))
@@ -89,9 +92,15 @@ def decide_for(
         # The wait that is planned anew is the one that was counted.
         deferrals=max(0, deferrals - 1) if plan is not None else deferrals,
         released=released,
-        plan=plan,
+        plan=plan if plan is not None else _place_of(run, resolved.spec),
         progress=float(run.labels.get(LABEL_PROGRESS, 0.0)),
         experience=world.experience(directory, resolved.spec, run, deployment) if worth_it else None,
         asked=world.grid(directory, resolved.spec) if worth_it else None,
     )
     return decide(evidence)
+
+
+def _place_of(run: FlowRun, spec: JobSpec) -> Plan | None:
+    """The place in the joint plan for which a run has waited; a job with slices has none."""
+    plan = planned_of(run) if spec.policy is PolicyName.FLEET and not spec.interruptible else None
+    return plan if plan is not None and plan.by is PolicyName.FLEET else None

@@ -114,7 +114,9 @@ class WaitingQueue:
         }
 
 
-def read_queue(client: SyncPrefectClient, now: datetime, limit: int) -> WaitingQueue:
+def read_queue(
+    client: SyncPrefectClient, now: datetime, limit: int, *, world: World | None = None
+) -> WaitingQueue:
     """Read every waiting run that the policy will be asked about, and change nothing.
 
     Those are runs of deployments on a pool that starts the gate, and of decorated flows. The grid and the ledger are
@@ -124,11 +126,12 @@ def read_queue(client: SyncPrefectClient, now: datetime, limit: int) -> WaitingQ
         client: A client of the server.
         now: UTC.
         limit: At most so many, those that are started first.
+        world: What is known of this moment already.
 
     Raises:
         SetupError: A policy block, or something that it names, is missing.
     """
-    world = World(client, now)
+    world = world or World(client, now)
     deployments = {deployment.id: deployment for deployment in _consulting(client)}
     jobs: list[WaitingJob] = []
     left_out: list[str] = []

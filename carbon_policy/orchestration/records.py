@@ -25,7 +25,7 @@ from carbon_policy.domain.energy import EnergyReading
 from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_energy, format_grams
 from carbon_policy.orchestration.grounds import grounds_of
-from carbon_policy.orchestration.names import LABEL_PLAN
+from carbon_policy.orchestration.names import LABEL_DEFERRED_UNTIL, LABEL_PLAN
 
 logger = logging.getLogger("prefect.carbon_policy")
 
@@ -145,7 +145,24 @@ def plan_of(decision: Decision) -> Plan | None:
     """What a decision plans for a run that is to wait; `None` where it does not wait, or for no site."""
     if decision.action is not Action.DEFER or decision.site is None:
         return None
-    return Plan(site=decision.site, start=decision.start, decided_at=decision.evidence.now)
+    before = decision.evidence.plan
+    stands = before is not None and (before.site, before.start) == (decision.site, decision.start)
+    return Plan(
+        site=decision.site,
+        start=decision.start,
+        decided_at=decision.evidence.now,
+        by=before.by if before is not None and stands else None,
+    )
+
+
+def planned_of(run: FlowRun) -> Plan | None:
+    """What a run's labels say was planned for it, at the start to which it was moved last; `None` without such."""
+    try:
+        plan = Plan.model_validate_json(str(run.labels[LABEL_PLAN]))
+    except (KeyError, ValueError):
+        return None
+    until = run.labels.get(LABEL_DEFERRED_UNTIL)
+    return plan.model_copy(update={"start": datetime.fromisoformat(str(until))}) if until else plan
 
 
 def read_plan(client: SyncPrefectClient, run: FlowRun, start: datetime) -> Plan | None:
@@ -156,10 +173,8 @@ def read_plan(client: SyncPrefectClient, run: FlowRun, start: datetime) -> Plan 
         run: As the server has it.
         start: When the server will start it, UTC: it may have been moved since it was decided.
     """
-    plan: Plan | None = None
-    try:
-        plan = Plan.model_validate_json(str(run.labels[LABEL_PLAN]))
-    except (KeyError, ValueError):
+    plan = planned_of(run)
+    if plan is None:
         # It was deferred by a release that left no such label.
         decision = read_decision(client, run.id)
         plan = plan_of(decision) if decision is not None else None

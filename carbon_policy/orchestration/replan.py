@@ -3,7 +3,8 @@
 A run is moved by one change of its state, and never taken from anybody. Workers take runs that are due within seconds,
 so one that is due soon is left to its own gate; of any other the state is compared just before, and what came between
 is found just after in the run's history: then the run is given back as it was. A move is no deferral: no process was
-started for it, and `max_deferrals` limits how often one is.
+started for it, and `max_deferrals` limits how often one is. Runs with the policy `fleet` are planned together first
+(`orchestration/fleet.py`), and then moved as all others are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.decision import Action, Decision, Plan, ReasonCode
 from carbon_policy.domain.errors import CarbonPolicyError
+from carbon_policy.domain.job import PolicyName
 from carbon_policy.orchestration.deferral import deferred_state
+from carbon_policy.orchestration.fleet import Place, joint_places
 from carbon_policy.orchestration.names import (
     DEFERRED,
     LABEL_CHECKPOINT,
@@ -147,9 +150,12 @@ def replan(
     world = World(client, now)
     done = []
     # Held first: a run that is moved must not be met again on a later page.
-    for run in list(_waiting(client)):
+    waiting = list(_waiting(client))
+    movable = [run for run in waiting if _may_move(world, run, zones)]
+    places = joint_places(client, world, waiting, movable)
+    for run in waiting:
         moment = now + timedelta(seconds=time.monotonic() - began)
-        one = _Again(client, world, run, moment, dry_run)
+        one = _Again(client, world, run, moment, dry_run, places.get(str(run.id)))
         found = one.replanned(zones)
         if found is not None:
             done.append(found)
@@ -170,51 +176,75 @@ def _waiting(client: SyncPrefectClient) -> Iterator[FlowRun]:
             yield run
 
 
+def _may_move(world: World, run: FlowRun, zones: Collection[str] | None) -> bool:
+    try:
+        return _left_because(run, world.now) is None and (zones is None or _concerns(world, run, zones))
+    except (ObjectNotFound, CarbonPolicyError):
+        return False
+
+
+def _left_because(run: FlowRun, moment: datetime) -> str | None:
+    """Why a run is left alone whatever is planned, for people; `None` where it is not."""
+    start: datetime | None = run.next_scheduled_start_time
+    state = run.state
+    if start is None or start - moment < DUE_SOON:
+        return "It is due soon, and is decided then."
+    if state is not None and moment - state.timestamp < JUST_DECIDED:
+        return "It was decided just now."
+    return None
+
+
+def _concerns(world: World, run: FlowRun, zones: Collection[str]) -> bool:
+    deployment = world.deployment(run.deployment_id) if run.deployment_id else None
+    directory = world.directory(policy_block_name(run, deployment, world.settings))
+    return any(site.zone in zones for site in directory.sites)
+
+
 class _Again:
-    """One waiting run, decided again."""
+    """One waiting run, decided again; one of the fleet's with its place in the joint plan, or why it has none."""
 
     def __init__(
-        self, client: SyncPrefectClient, world: World, run: FlowRun, moment: datetime, dry_run: bool
+        self,
+        client: SyncPrefectClient,
+        world: World,
+        run: FlowRun,
+        moment: datetime,
+        dry_run: bool,
+        place: Place | None,
     ) -> None:
         assert run.next_scheduled_start_time is not None  # noqa: S101  Such runs alone wait.
         assert run.deployment_id is not None  # noqa: S101
         self._client, self._world, self._run, self._moment, self._dry = client, world, run, moment, dry_run
-        self._deployment_id = run.deployment_id
+        self._deployment_id, self._place = run.deployment_id, place
         self._was: datetime = run.next_scheduled_start_time
 
     def replanned(self, zones: Collection[str] | None) -> Replanned | None:
         """What became of it; `None` where it has nothing to do with the zones."""
         try:
-            if zones is not None and not self._concerns(zones):
+            if zones is not None and not _concerns(self._world, self._run, zones):
                 return None
-            if self._was - self._moment < DUE_SOON:
-                return self._left_alone("It is due soon, and is decided then.")
-            state = self._run.state
-            if state is not None and self._moment - state.timestamp < JUST_DECIDED:
-                return self._left_alone("It was decided just now.")
-            return self._decided()
+            why = _left_because(self._run, self._moment)
+            if why is None and isinstance(self._place, str):
+                why = self._place
+            return self._decided() if why is None else self._left_alone(why)
         except ObjectNotFound:
             return self._left_alone("It was deleted.")
         except CarbonPolicyError as error:
             # One that cannot be decided is no reason to leave the others; its gate will say so as well.
             return self._is(Outcome.FAILED, self._was, None, str(error))
 
-    def _concerns(self, zones: Collection[str]) -> bool:
-        deployment = self._world.deployment(self._deployment_id)
-        directory = self._world.directory(policy_block_name(self._run, deployment, self._world.settings))
-        return any(site.zone in zones for site in directory.sites)
-
     def _decided(self) -> Replanned:
         deployment = self._world.deployment(self._deployment_id)
-        plan = read_plan(self._client, self._run, self._was)
+        before = read_plan(self._client, self._run, self._was)
+        plan = self._place if isinstance(self._place, Plan) else before
         decision = decide_for(
             self._client, self._run, deployment, None, self._world.now, world=self._world, plan=plan
         )
-        start = self._start(decision)
+        start = self._start(decision, before)
         if start is None:
             return self._is(Outcome.KEPT, self._was, None, decision.sentence)
         outcome = Outcome.STARTED if decision.action is Action.RUN else Outcome.MOVED
-        saving = _saving(decision, plan)
+        saving = _saving(decision, before)
         if self._dry:
             return self._is(outcome, start, saving, decision.sentence)
         why = self._move(decision, start)
@@ -223,7 +253,7 @@ class _Again:
         self._record(decision, start, deployment.name)
         return self._is(outcome, start, saving, decision.sentence)
 
-    def _start(self, decision: Decision) -> datetime | None:
+    def _start(self, decision: Decision, before: Plan | None) -> datetime | None:
         """When the run is to be started by what was decided now, UTC; `None` where the plan stands."""
         if decision.reason in _PLAN_STANDS:
             return None
@@ -232,7 +262,9 @@ class _Again:
         if decision.action is not Action.DEFER or decision.ask_again_at is None:
             # To skip it, or to fail it, is for its gate, when its time has come.
             return None
-        return decision.ask_again_at if abs(decision.ask_again_at - self._was) >= _SAME else None
+        if abs(decision.ask_again_at - self._was) < _SAME and _is_place(decision, before):
+            return None
+        return decision.ask_again_at
 
     def _move(self, decision: Decision, start: datetime) -> str | None:
         """Move the run by one change of state; why not, where somebody else was there first."""
@@ -277,6 +309,13 @@ def _came_between(states: Iterable[State[Any]], expected: State[Any], ours: Stat
     before = [state for state in states if state.id != ours.id and state.timestamp <= ours.timestamp]
     last = max(before, key=lambda state: state.timestamp, default=expected)
     return None if last.id == expected.id else last
+
+
+def _is_place(decision: Decision, before: Plan | None) -> bool:
+    """Whether the run knows already by whom it was planned, and where: at its start it is placed by that."""
+    if decision.reason is not ReasonCode.FLEET_LATER:
+        return True
+    return before is not None and (before.by, before.site) == (PolicyName.FLEET, decision.site)
 
 
 def _saving(decision: Decision, plan: Plan | None) -> float | None:

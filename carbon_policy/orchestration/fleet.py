@@ -1,0 +1,139 @@
+"""The joint plan acted on: waiting runs with the policy `fleet` are given their places together, among all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+
+from carbon_policy.domain.decision import Plan
+from carbon_policy.domain.errors import CarbonPolicyError
+from carbon_policy.domain.job import PolicyName, Urgency
+from carbon_policy.orchestration.queue import STEP, WaitingJob, WaitingQueue, as_problem, read_queue
+from carbon_policy.orchestration.records import logger, planned_of
+from carbon_policy.orchestration.variables import policy_block_name, resolve_spec
+from carbon_policy.orchestration.world import World
+from carbon_policy.planning.fleet import FleetAssignment, plan_fleet
+from carbon_policy.planning.problem import FleetJob, FleetProblem
+from carbon_policy.policies.fleet import place_ahead
+from carbon_policy.policies.options import option_at
+
+Place = Plan | str
+"""A run's place in the joint plan, or a sentence that says why it has none."""
+
+_MOST_RUNS = 5000
+_TIME_LIMIT_S = 60.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def joint_places(
+    client: SyncPrefectClient, world: World, waiting: Sequence[FlowRun], movable: Sequence[FlowRun]
+) -> dict[str, Place]:
+    """Plan the whole queue together, and give each run that the fleet plans its place.
+
+    What cannot be moved, or is planned by another policy, holds the place that it has. Slots begin on the quarters of
+    an hour, so a plan that is made again finds its own starts; a place that moves by less than a slot stays as it is.
+    A job that may be interrupted has slices of its own, and is planned alone.
+
+    Args:
+        client: A client of the server.
+        world: What is known of this moment.
+        waiting: All runs that were deferred.
+        movable: Those of them that may be moved now.
+
+    Returns:
+        Run id to its place, for those of `movable` whose policy is `fleet`. Whatever goes wrong, they stay as they are.
+    """
+    ours = {str(run.id) for run in movable if _is_fleets(run, world)}
+    if not ours:
+        return {}
+    try:
+        queue = read_queue(client, world.now, _MOST_RUNS, world=world)
+        standing = {str(run.id): plan for run in waiting if (plan := planned_of(run)) is not None}
+        return _places(queue, standing, ours)
+    except Exception as error:  # Without a joint plan the places of the last one hold.
+        why = str(error) or type(error).__name__
+        logger.warning("carbon-policy could not plan the waiting runs together: %s", why)
+        return dict.fromkeys(ours, f"The waiting runs could not be planned together, so it stays: {why}")
+
+
+def _is_fleets(run: FlowRun, world: World) -> bool:
+    if run.deployment_id is None:
+        return False
+    try:
+        deployment = world.deployment(run.deployment_id)
+        policy = world.directory(policy_block_name(run, deployment, world.settings)).policy
+        spec = resolve_spec(run.job_variables, deployment.job_variables, None, policy, world.settings).spec
+    except (ObjectNotFound, CarbonPolicyError):
+        # Its own decision says what is wrong with it.
+        return False
+    return spec.policy is PolicyName.FLEET and not spec.interruptible
+
+
+def _places(queue: WaitingQueue, standing: Mapping[str, Plan], ours: set[str]) -> dict[str, Place]:
+    now = queue.now
+    queue = replace(queue, now=now + (_EPOCH - now) % STEP)
+    problem = as_problem(queue)
+    if problem is None:
+        return dict.fromkeys(ours, "No outlook is known by which the waiting runs could be planned together.")
+    jobs = {job.run_id: job for job in queue.jobs}
+    held = {name: plan for name, plan in standing.items() if name not in ours and name in jobs}
+    problem = replace(problem, jobs=tuple(_with_held(problem, jobs, held)))
+    plan = plan_fleet(problem, time_limit_s=_TIME_LIMIT_S)
+    given = {one.job: one for one in plan.assignments}
+    # The plan knows runs by their ids; people know them by their names.
+    lost = {one.job: one.sentence.replace(one.job, jobs[one.job].name, 1) for one in plan.sacrifices}
+    return {
+        name: _place(problem, jobs.get(name), given.get(name), standing.get(name), lost.get(name), now)
+        for name in ours
+    }
+
+
+def _with_held(
+    problem: FleetProblem, jobs: Mapping[str, WaitingJob], held: Mapping[str, Plan]
+) -> Iterable[FleetJob]:
+    """The jobs of the problem, those that hold a place bound to it."""
+    for job in problem.jobs:
+        if job.name not in held or held[job.name].site not in job.duration_slots:
+            yield job
+            continue
+        plan, evidence = held[job.name], jobs[job.name].evidence
+        site = next(site for site in evidence.sites if site.name == plan.site)
+        finish = option_at(evidence, site, plan.start).finish
+        first = max(0, (plan.start - problem.start) // STEP)
+        after = max(first + 1, -((problem.start - finish) // STEP))
+        if after <= problem.slots:
+            # It gives way to nobody: where it is, nobody moves it.
+            yield replace(
+                job,
+                urgency=Urgency.CRITICAL,
+                interruptible=False,
+                first_slot=first,
+                deadline_slot=after,
+                duration_slots={plan.site: after - first},
+            )
+
+
+def _place(
+    problem: FleetProblem,
+    job: WaitingJob | None,
+    given: FleetAssignment | None,
+    standing: Plan | None,
+    lost: str | None,
+    now: datetime,
+) -> Place:
+    if lost is not None:
+        return f"{lost} It stays as it is."
+    if job is None or given is None or given.site is None:
+        return "The joint plan has no place for it, so it stays as it is."
+    start = problem.slot_start(given.slots[0])
+    if standing is not None and standing.by is PolicyName.FLEET and standing.site == given.site:
+        start = standing.start if abs(standing.start - start) < STEP else start
+    plan = Plan(site=given.site, start=start, decided_at=now, by=PolicyName.FLEET)
+    if place_ahead(job.evidence.model_copy(update={"plan": plan})) is None:
+        return "Its place in the joint plan is too close to its deadline, so it stays as it is."
+    return plan
