@@ -17,7 +17,7 @@ from carbon_policy.orchestration.queue import STEP, WaitingJob, WaitingQueue, as
 from carbon_policy.orchestration.records import logger, planned_of
 from carbon_policy.orchestration.variables import policy_block_name, resolve_spec
 from carbon_policy.orchestration.world import World
-from carbon_policy.planning.fleet import FleetAssignment, plan_fleet
+from carbon_policy.planning.fleet import FleetAssignment, FleetPlan, plan_fleet
 from carbon_policy.planning.problem import FleetJob, FleetProblem
 from carbon_policy.policies.fleet import place_ahead
 from carbon_policy.policies.options import option_at
@@ -35,9 +35,8 @@ def joint_places(
 ) -> dict[str, Place]:
     """Plan the whole queue together, and give each run that the fleet plans its place.
 
-    What cannot be moved, or is planned by another policy, holds the place that it has. Slots begin on the quarters of
-    an hour, so a plan that is made again finds its own starts; a place that moves by less than a slot stays as it is.
-    A job that may be interrupted has slices of its own, and is planned alone.
+    What cannot be moved, or is planned by another policy, holds the place that it has. A job that may be interrupted
+    has slices of its own, and is planned alone.
 
     Args:
         client: A client of the server.
@@ -54,7 +53,7 @@ def joint_places(
     try:
         queue = read_queue(client, world.now, _MOST_RUNS, world=world)
         standing = {str(run.id): plan for run in waiting if (plan := planned_of(run)) is not None}
-        return _places(queue, standing, ours)
+        return places_in(queue, standing, ours)
     except Exception as error:  # Without a joint plan the places of the last one hold.
         why = str(error) or type(error).__name__
         logger.warning("carbon-policy could not plan the waiting runs together: %s", why)
@@ -74,23 +73,62 @@ def _is_fleets(run: FlowRun, world: World) -> bool:
     return spec.policy is PolicyName.FLEET and not spec.interruptible
 
 
-def _places(queue: WaitingQueue, standing: Mapping[str, Plan], ours: set[str]) -> dict[str, Place]:
+def places_in(queue: WaitingQueue, standing: Mapping[str, Plan], ours: set[str]) -> dict[str, Place]:
+    """The places of the fleet's runs in a plan of the whole queue.
+
+    Those that were given a place before keep it, and others are planned around them, unless to plan all anew saves
+    `replan_margin` of their grams or sacrifices less. Slots begin on the quarters of an hour, so a plan that is made
+    again finds its own starts; a place that would move by less than a slot stays as it is.
+
+    Args:
+        queue: What waits.
+        standing: Run id to what was planned for it before.
+        ours: The ids of the runs that are given places.
+    """
     now = queue.now
     queue = replace(queue, now=now + (_EPOCH - now) % STEP)
     problem = as_problem(queue)
     if problem is None:
         return dict.fromkeys(ours, "No outlook is known by which the waiting runs could be planned together.")
     jobs = {job.run_id: job for job in queue.jobs}
-    held = {name: plan for name, plan in standing.items() if name not in ours and name in jobs}
-    problem = replace(problem, jobs=tuple(_with_held(problem, jobs, held)))
-    plan = plan_fleet(problem, time_limit_s=_TIME_LIMIT_S)
+    known = {name: plan for name, plan in standing.items() if name in jobs}
+    others = {name: plan for name, plan in known.items() if name not in ours}
+    kept = {name: plan for name, plan in known.items() if name in ours and _can_be_kept(jobs[name], plan)}
+    plan = _planned(problem, jobs, others)
+    if kept:
+        calm = _planned(problem, jobs, others | kept)
+        plan = plan if _is_worth_it(plan, calm, jobs, kept) else calm
     given = {one.job: one for one in plan.assignments}
     # The plan knows runs by their ids; people know them by their names.
     lost = {one.job: one.sentence.replace(one.job, jobs[one.job].name, 1) for one in plan.sacrifices}
     return {
-        name: _place(problem, jobs.get(name), given.get(name), standing.get(name), lost.get(name), now)
+        name: _place(problem, jobs.get(name), given.get(name), known.get(name), lost.get(name), now)
         for name in ours
     }
+
+
+def _planned(problem: FleetProblem, jobs: Mapping[str, WaitingJob], held: Mapping[str, Plan]) -> FleetPlan:
+    with_held = replace(problem, jobs=tuple(_with_held(problem, jobs, held)))
+    return plan_fleet(with_held, time_limit_s=_TIME_LIMIT_S)
+
+
+def _can_be_kept(job: WaitingJob, plan: Plan) -> bool:
+    return plan.by is PolicyName.FLEET and _holds(job, plan)
+
+
+def _holds(job: WaitingJob, plan: Plan) -> bool:
+    return place_ahead(job.evidence.model_copy(update={"plan": plan})) is not None
+
+
+def _is_worth_it(
+    anew: FleetPlan, calm: FleetPlan, jobs: Mapping[str, WaitingJob], kept: Mapping[str, Plan]
+) -> bool:
+    """Whether to plan all anew, and not only those that have no place yet."""
+    if len(anew.sacrifices) != len(calm.sacrifices):
+        return len(anew.sacrifices) < len(calm.sacrifices)
+    at_stake = sum(one.objective_gco2 for one in calm.assignments if one.job in kept)
+    margin = next(jobs[name].evidence.settings.replan_margin for name in kept)
+    return calm.objective_gco2 - anew.objective_gco2 > margin * at_stake
 
 
 def _with_held(
@@ -134,6 +172,6 @@ def _place(
     if standing is not None and standing.by is PolicyName.FLEET and standing.site == given.site:
         start = standing.start if abs(standing.start - start) < STEP else start
     plan = Plan(site=given.site, start=start, decided_at=now, by=PolicyName.FLEET)
-    if place_ahead(job.evidence.model_copy(update={"plan": plan})) is None:
+    if not _holds(job, plan):
         return "Its place in the joint plan is too close to its deadline, so it stays as it is."
     return plan
