@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-import httpx
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
@@ -40,6 +42,10 @@ T = TypeVar("T")
 # Labels say how far a run is; a job that saves every second need not say so every second.
 _LABELS_EVERY = timedelta(seconds=15)
 
+# How long a job waits to hear what became of its stop, and how often it asks.
+_PATIENCE_S = 600.0
+_ASKED_EVERY_S = 10.0
+
 
 @dataclass
 class _Stretch:
@@ -54,6 +60,7 @@ class _Stretch:
         ask_at: When the policy is to be asked, UTC; `None` for never.
         looked: Whether the plan was looked up.
         labelled_at: When its labels were last set, UTC.
+        process: What the server knew its process by; a stop clears it there.
     """
 
     run: FlowRun
@@ -64,6 +71,7 @@ class _Stretch:
     ask_at: datetime | None = None
     looked: bool = False
     labelled_at: datetime | None = None
+    process: str | None = None
 
 
 _stretches: dict[UUID, _Stretch] = {}
@@ -85,7 +93,8 @@ def checkpoint(state: Any, *, done: float | None = None) -> None:
 
     Args:
         state: What `restore` is to give back: all that the rest of the work needs.
-        done: The share of the work that is done, 0 to 1; without it, it is judged by the running time.
+        done: The share of the work that is done, 0 to 1; without it, it is judged by the running time, against the time
+            that the job takes at most nine times in ten, so rather too low.
 
     Raises:
         InvalidInputError: `done` is no share, or the state cannot be serialized.
@@ -163,9 +172,9 @@ def _stretch(context: FlowRunContext) -> _Stretch:
     store = context.result_store
     storage: Any = store.result_storage
     _warn_of_lone_disk(storage)
-    with get_client(sync_client=True) as client:
-        # The engine's copy was read before the run began; labels may have changed since.
-        run = client.read_flow_run(context.flow_run.id)
+    # The engine's copy was read before the run began, and labels may have changed since; but a state is saved with it,
+    # too, where the server does not answer.
+    run = quietly("read the run", partial(_read_anew, context.flow_run.id)) or context.flow_run
     stretch = _Stretch(
         run=run,
         flow=flow,
@@ -177,6 +186,11 @@ def _stretch(context: FlowRunContext) -> _Stretch:
         flow.on_completion_hooks.append(forget_checkpoints)
     _stretches[run.id] = stretch
     return stretch
+
+
+def _read_anew(run_id: UUID) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run_id)
 
 
 def forget_checkpoints(flow: Flow[..., Any], run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
@@ -257,6 +271,10 @@ def _answer(
     client: SyncPrefectClient, stretch: _Stretch, standing: Standing, done: float | None, now: datetime
 ) -> Decision:
     run = client.read_flow_run(stretch.run.id)
+    if run.state is not None and run.state.type is StateType.SCHEDULED:
+        # An earlier stop was heard after all: a worker will start the run, and there must not be two.
+        raise Pause(state=run.state)
+    stretch.process = run.infrastructure_pid or stretch.process
     declared = getattr(stretch.flow, DECLARED_ATTRIBUTE, None)
     decision = ask(client, run, standing, done, declared, now)
     add_labels(client, run.id, _progress(stretch, decision.evidence.progress))
@@ -264,18 +282,58 @@ def _answer(
     return decision
 
 
-def _stop(client: SyncPrefectClient, stretch: _Stretch, decision: Decision) -> None:
-    """Put the run to wait, and leave its process; return only where the server did not hear of it."""
+def _stop(
+    client: SyncPrefectClient,
+    stretch: _Stretch,
+    decision: Decision,
+    pause: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Put the run to wait, and leave its process; return only where the job is to go on.
+
+    Args:
+        client: A client of the server.
+        stretch: The run, its state saved.
+        decision: To defer it.
+        pause: Waits, seconds.
+        clock: Seconds since any moment.
+
+    Raises:
+        Pause: The run waits, or ended otherwise.
+        Abort: The server refused, because the run is being cancelled.
+    """
     message = f"{decision.reason}: {decision.sentence} {decision.evidence.progress:.0%} is done and saved."
     try:
         defer_in_place(client, stretch.run, decision.start, message, decision.evidence.submitted_at)
-    except httpx.HTTPError as error:
+    except Exception as error:
         # The server may have heard of it and its answer got lost: then a worker will start the run, and two
-        # processes of one run must not be. Where it does not say, the job ends here; its state is saved.
-        state = client.read_flow_run(stretch.run.id).state
-        if state is None or state.type is not StateType.RUNNING:
+        # processes of one run must not be. So it has to say; only if it never does, the job is not held up for it.
+        state = _state_of(client, stretch.run.id, pause, clock)
+        if state is not None and state.type is not StateType.RUNNING:
             raise Pause(state=state) from error
         logger.warning("Run %s could not be put to wait, and goes on: %r", stretch.run.name, error)
+    if stretch.process is not None:
+        # Cleared on the way to the stop; without it Cancel would not find the process that goes on.
+        process = stretch.process
+        quietly(
+            "put the run's process id back",
+            lambda: client.update_flow_run(stretch.run.id, infrastructure_pid=process),
+        )
+
+
+def _state_of(
+    client: SyncPrefectClient, run_id: UUID, pause: Callable[[float], object], clock: Callable[[], float]
+) -> State[Any] | None:
+    """The state of a run, asked for until the server says it; `None` where it does not for a long time."""
+    until = clock() + _PATIENCE_S
+    while True:
+        run = quietly("read whether the run was put to wait", lambda: client.read_flow_run(run_id))
+        if run is not None:
+            state: State[Any] | None = run.state
+            return state
+        if clock() >= until:
+            return None
+        pause(_ASKED_EVERY_S)
 
 
 def _name_of(context: FlowRunContext) -> str:

@@ -12,7 +12,9 @@ from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.decision import Plan
 from carbon_policy.domain.errors import CarbonPolicyError
-from carbon_policy.domain.job import PolicyName, Urgency
+from carbon_policy.domain.job import Mode, PolicyName, Urgency
+from carbon_policy.orchestration.evidence import weighs
+from carbon_policy.orchestration.names import LABEL_RELEASED
 from carbon_policy.orchestration.queue import STEP, WaitingJob, WaitingQueue, as_problem, read_queue
 from carbon_policy.orchestration.records import logger, planned_of
 from carbon_policy.orchestration.variables import policy_block_name, resolve_spec
@@ -70,7 +72,8 @@ def _is_fleets(run: FlowRun, world: World) -> bool:
     except (ObjectNotFound, CarbonPolicyError):
         # Its own decision says what is wrong with it.
         return False
-    return spec.policy is PolicyName.FLEET and not spec.interruptible
+    acts = spec.mode is Mode.ON and weighs(spec, bool(run.labels.get(LABEL_RELEASED)))
+    return acts and spec.policy is PolicyName.FLEET and not spec.interruptible
 
 
 def places_in(queue: WaitingQueue, standing: Mapping[str, Plan], ours: set[str]) -> dict[str, Place]:

@@ -189,13 +189,14 @@ def re_place(client: SyncPrefectClient, overdue: Overdue, now: datetime) -> str:
     run = client.read_flow_run(overdue.run.id)
     if overdue.run.state is None or run.state is None or run.state.id != overdue.run.state.id:
         return f"left alone: it is {run.state_name} by now"
+    half_way = PLACED in (run.job_variables or {}) or LABEL_CHECKPOINT in run.labels
+    if half_way and overdue.kind in (OverdueKind.NOT_WOKEN, OverdueKind.STUCK_PENDING):
+        # A second job would begin anew, or beside one whose container takes long to come.
+        raise SetupError(
+            f"Run {run.name} ({run.id}) was placed already, and goes on where it stands:"
+            " look at the worker of its work pool, or start one."
+        )
     if overdue.kind is OverdueKind.NOT_WOKEN:
-        if PLACED in (run.job_variables or {}) or LABEL_CHECKPOINT in run.labels:
-            # A second job would begin anew, and this one could go on beside it.
-            raise SetupError(
-                f"Run {run.name} ({run.id}) was stopped half way, and goes on where it stood:"
-                " start a worker of its work pool."
-            )
         return _place_from_here(client, run, now)
     patch_for_return(client, run, hops=deferrals_of(run))
     if overdue.kind is OverdueKind.WAIT_LOST:

@@ -17,11 +17,13 @@ from prefect.client.schemas.responses import DeploymentResponse
 from carbon_policy.domain.decision import Decision, Plan
 from carbon_policy.domain.job import JobSpec, PolicyName
 from carbon_policy.domain.precedence import DEPLOYMENT, RUN
+from carbon_policy.domain.site import Site
 from carbon_policy.orchestration.deferral import deferrals_of, submitted_at_of
 from carbon_policy.orchestration.directory import pool_variables
 from carbon_policy.orchestration.evidence import gather, weighs
 from carbon_policy.orchestration.names import LABEL_PROGRESS, LABEL_RELEASED
 from carbon_policy.orchestration.records import planned_of
+from carbon_policy.orchestration.status import TAKES_A_SLOT
 from carbon_policy.orchestration.variables import check_names, policy_block_name, resolve_spec
 from carbon_policy.orchestration.world import World
 from carbon_policy.policies import decide
@@ -77,6 +79,8 @@ def decide_for(
     if deployment is not None and not deployment.work_pool_name:
         # A deployment that is served has no pool: its code is where it is served, and nowhere else.
         directory = replace(directory, sites=directory.sites[:1])
+    if deployment is not None and run.state is not None and run.state.type in TAKES_A_SLOT:
+        directory = replace(directory, sites=tuple(_without(site, deployment) for site in directory.sites))
     resolved = resolve_spec(
         run.job_variables, deployment_variables, declared, directory.policy, world.settings
     )
@@ -98,6 +102,13 @@ def decide_for(
         asked=world.grid(directory, resolved.spec) if worth_it else None,
     )
     return decide(evidence)
+
+
+def _without(site: Site, deployment: DeploymentResponse) -> Site:
+    """A site as it is for the run that asks: the slot that it holds itself is free for it."""
+    if site.free is None or site.work_pool != deployment.work_pool_name:
+        return site
+    return site.model_copy(update={"free": site.free + 1})
 
 
 def _place_of(run: FlowRun, spec: JobSpec) -> Plan | None:

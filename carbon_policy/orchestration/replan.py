@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas import OrchestrationResult
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateName
@@ -29,6 +30,7 @@ from carbon_policy.domain.job import PolicyName
 from carbon_policy.orchestration.deferral import deferred_state
 from carbon_policy.orchestration.fleet import Place, joint_places
 from carbon_policy.orchestration.names import (
+    DECLARED,
     DEFERRED,
     LABEL_CHECKPOINT,
     LABEL_DEFERRALS,
@@ -229,12 +231,14 @@ class _Again:
             return self._decided() if why is None else self._left_alone(why)
         except ObjectNotFound:
             return self._left_alone("It was deleted.")
-        except CarbonPolicyError as error:
+        except (CarbonPolicyError, httpx.HTTPError) as error:
             # One that cannot be decided is no reason to leave the others; its gate will say so as well.
             return self._is(Outcome.FAILED, self._was, None, str(error))
 
     def _decided(self) -> Replanned:
         deployment = self._world.deployment(self._deployment_id)
+        if not deployment.work_pool_name and DECLARED not in (deployment.job_variables or {}):
+            return self._left_alone("Only the process that serves it knows what its decorator says.")
         before = read_plan(self._client, self._run, self._was)
         plan = self._place if isinstance(self._place, Plan) else before
         decision = decide_for(

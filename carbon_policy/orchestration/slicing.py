@@ -134,7 +134,8 @@ def ask(
         client: A client of the server.
         run: The run as the server has it.
         standing: What is planned of it.
-        done: The share of its work that is saved, 0 to 1; `None` to judge it by its running time.
+        done: The share of its work that is saved, 0 to 1; `None` to judge it by its running time,
+            against the time that the job takes at most nine times in ten.
         declared: The decorator's arguments, where its flow is decorated.
         now: UTC.
 
@@ -160,11 +161,16 @@ def ask(
 
 
 def _guessed(run: FlowRun, standing: Standing) -> float:
-    """The share that is done, of a job that does not say: by its running time, all its stretches together."""
+    """The share that is done, of a job that does not say: by its running time, all its stretches together.
+
+    It is judged against the time that the job takes at most nine times in ten, and not against what is expected. A
+    policy takes what is left to be that share of both; so it keeps a deadline for all of the time that may be left,
+    while the work that it plans for errs on the side of too much.
+    """
     evidence = standing.decision.evidence
     estimate = evidence.estimates.get(standing.site)
     speed = next((site.speed for site in evidence.sites if site.name == standing.site), 1.0)
-    takes = estimate.duration if estimate else standing.spec.duration / speed
+    takes = max(estimate.duration, estimate.duration_high) if estimate else standing.spec.duration / speed
     return min(_MOST_GUESSED, run.estimated_run_time / takes)
 
 

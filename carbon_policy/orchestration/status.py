@@ -16,11 +16,12 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType, WorkPool, WorkPoolStatus
 
 from carbon_policy.domain.site import Site
+from carbon_policy.orchestration.records import quietly
 
 _DEFAULT_QUEUE = "default"
 """Jobs are placed on a pool's default queue."""
 
-_TAKES_A_SLOT = (StateType.PENDING, StateType.RUNNING)
+TAKES_A_SLOT = (StateType.PENDING, StateType.RUNNING)
 """What Prefect's server counts against a pool's limit when it hands out runs."""
 
 
@@ -80,16 +81,21 @@ class Status:
     def _running(self, pool: str) -> int:
         """Runs of a pool that hold a slot, as the server counts them."""
         if pool not in self._busy:
-            holding = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_TAKES_A_SLOT)))
-            self._busy[pool] = self._client.count_flow_runs(
-                flow_run_filter=FlowRunFilter(state=holding),
-                work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+            holding = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TAKES_A_SLOT)))
+            counted = quietly(
+                f"count the runs of work pool {pool}",
+                lambda: self._client.count_flow_runs(
+                    flow_run_filter=FlowRunFilter(state=holding),
+                    work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+                ),
             )
+            self._busy[pool] = counted or 0
         return self._busy[pool]
 
     def _queue(self, pool: WorkPool) -> Queue:
         if self._queues is None:
-            self._queues = _default_queues(self._client)
+            # A key that may not read them is no reason to decide nothing: then nothing is held against a site.
+            self._queues = quietly("read the work queues", lambda: _default_queues(self._client)) or {}
         return self._queues.get(str(pool.default_queue_id), Queue())
 
 

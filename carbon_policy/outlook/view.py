@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.domain.finding import Finding, FindingKind, Treatment
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.grid.chain import Chain, Outlook, actuals
@@ -63,7 +62,7 @@ class GridView:
             return None
         try:
             return skill_of(self.history, series, now)
-        except CarbonPolicyError:  # The store is a help and never a need.
+        except Exception:  # The store is a help and never a need; nor is another release's note in it.
             return None
 
     def live(self, zone: str) -> Chain:

@@ -12,7 +12,9 @@ from carbon_policy.policies.greenest import greenest
 from carbon_policy.policies.interruptible import interruptible
 from carbon_policy.policies.needs import no_site_sentence, reference_site
 from carbon_policy.policies.options import option_at, run_time
+from carbon_policy.policies.ranking import weighs_service
 from carbon_policy.policies.replan import standing_plan
+from carbon_policy.policies.risk import Hedge
 from carbon_policy.policies.threshold import threshold
 from carbon_policy.policies.verdict import Verdict, missed
 
@@ -79,8 +81,10 @@ def _verdict(evidence: Evidence, reference: Site) -> Verdict:
         # It is running: it has missed no start, and no budget stops it half done.
         return _by_policy(evidence, reference)
     # Missed is what cannot be kept any more even if all goes as expected; plans keep further away from it.
-    latest = spec.window(evidence.submitted_at).latest_start_for(run_time(evidence, reference))
-    if latest is not None and evidence.now > latest and not evidence.progress:
+    # By what was said of the job: what was learnt may not fit its window at all, and would then be missed for ever.
+    takes = min(run_time(evidence, reference), spec.duration / reference.speed)
+    latest = spec.window(evidence.submitted_at).latest_start_for(takes)
+    if latest is not None and evidence.now > latest >= evidence.submitted_at and not evidence.progress:
         late = format_duration(evidence.now - latest)
         return missed(evidence, at_once, f"Its latest start passed {late} ago")
     return within_budgets(evidence, reference, _by_policy)
@@ -108,7 +112,7 @@ def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
             ReasonCode.NOT_YET_ALLOWED,
             f"May not start before {opens:%Y-%m-%d %H:%M} UTC; it is decided then.",
         )
-    if known and spec.interruptible and spec.policy in _PLANNING:
+    if known and spec.interruptible and spec.policy in _PLANNING and _may_slice(evidence):
         return interruptible(evidence, reference)
     if known:
         return _POLICIES[spec.policy](evidence, reference)
@@ -129,6 +133,14 @@ def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
         ReasonCode.NO_SIGNAL,
         f"{unknown}: runs now on {reference.name}.",
     )
+
+
+def _may_slice(evidence: Evidence) -> bool:
+    """Whether slices are looked for: they are chosen by expected grams alone.
+
+    Where sites are ranked by more, or a wait must save surely, a job that is not running yet is placed as one run.
+    """
+    return _is_running(evidence) or not (weighs_service(evidence.settings.ranking) or Hedge.applies(evidence))
 
 
 def _as_decision(evidence: Evidence, reference: Site, verdict: Verdict) -> Decision:

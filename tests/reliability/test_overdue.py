@@ -57,7 +57,7 @@ class TestNobodyWokeIt:
     ) -> None:
         bench.client.update_flow_run_labels(waiting.id, {LABEL_CHECKPOINT: 3})
         [overdue] = found(bench, waiting)
-        with pytest.raises(SetupError, match="goes on where it stood: start a worker"):
+        with pytest.raises(SetupError, match="goes on where it stands: look at the worker"):
             re_place(bench.client, overdue, datetime.now(UTC))
         assert bench.read(waiting).state_name == "Deferred"
 

@@ -79,7 +79,7 @@ def test_the_risk_is_the_band_while_the_job_runs() -> None:
     assert decision.chosen is not None
     assert decision.start == NOW + 3 * HOUR
     [risk] = [ground.sentence for ground in grounds_of(decision) if ground.kind == "risk"]
-    assert risk == "balanced: DE is expected at 100 g/kWh then, and from 90 to 120 in 80% of cases."
+    assert risk == "bold: DE is expected at 100 g/kWh then, and from 90 to 120 in 80% of cases."
 
 
 def test_the_plan_the_progress_and_the_slices() -> None:

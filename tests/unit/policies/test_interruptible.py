@@ -312,3 +312,13 @@ class TestItWaitsByAPlan:
         late = self.PLAN.model_copy(update={"start": START + 10 * HOUR})
         verdict = verdict_on(known_of(VALLEYS, plan=late))
         assert (verdict.reason, verdict.option.start) == (ReasonCode.GREENER_SLICES, START + 2 * HOUR)
+
+
+def test_slices_are_for_jobs_that_are_placed_by_expected_grams_alone() -> None:
+    wide = {"DE": {0.1: (10.0,) * 12, 0.9: (900.0,) * 12}}
+    valley = [300.0, 300, 50, 50, 50, 300, 300, 300, 300, 300, 300, 300]
+    assert decide(known_of(valley, quantiles=wide)).action is Action.DEFER
+    careful = decide(known_of(valley, quantiles=wide, risk="careful"))
+    assert (careful.reason, careful.slices) == (ReasonCode.TOO_UNCERTAIN, ())
+    served = PolicySettings(ranking={"latency": 1.0})
+    assert decide(known_of(VALLEYS, settings=served)).action is Action.RUN

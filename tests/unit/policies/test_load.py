@@ -74,6 +74,12 @@ def test_a_job_that_may_overrun_its_window_runs_at_once_and_has_missed_nothing()
     )
 
 
+def test_what_was_learnt_is_never_missed_at_the_moment_it_is_due() -> None:
+    spec = {"finish_within": "90m", "expected_duration": "1h", "on_missed": "skip"}
+    decision = decide(case(spec, estimates={"fast": _estimate("2h", "3h"), "eco": _estimate("4h", "6h")}))
+    assert (decision.action, decision.reason) == (Action.RUN, ReasonCode.NO_ROOM_TO_WAIT)
+
+
 @given(evidence(), st.floats(min_value=1, max_value=3))
 def test_no_wait_risks_the_deadline(known: Evidence, overrun: float) -> None:
     estimates = {
