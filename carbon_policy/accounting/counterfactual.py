@@ -17,6 +17,7 @@ def counterfactual(
     reference: Site,
     submitted_at: datetime,
     series: IntensitySeries,
+    share: float = 1.0,
 ) -> tuple[float, tuple[SlotGrams, ...]]:
     """The energy and grams of the same job, started when it was submitted, on the reference site.
 
@@ -37,6 +38,8 @@ def counterfactual(
         reference: Where it would have run at once: the fast site.
         submitted_at: When the job was due, UTC.
         series: Actual intensity of the reference site's zone, gCO2e/kWh.
+        share: The part of the reading, in time and energy, that the job would have needed anyway, 0 to 1: at once it
+            would not have been stopped and restarted.
 
     Returns:
         The energy, kWh without PUE, and its slots, PUE included.
@@ -44,8 +47,8 @@ def counterfactual(
     Raises:
         HorizonError: The series does not cover the run that was not.
     """
-    longer = ran_on.speed / reference.speed
-    more_energy = (reference.power_w / reference.speed) / (ran_on.power_w / ran_on.speed)
+    longer = share * ran_on.speed / reference.speed
+    more_energy = share * (reference.power_w / reference.speed) / (ran_on.power_w / ran_on.speed)
     segments: list[EnergySegment] = []
     moment = submitted_at
     for segment in sorted(reading.segments, key=lambda segment: segment.start):

@@ -6,10 +6,11 @@ on a forecast is recorded anew once the actual intensities are known.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
+from itertools import pairwise
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -19,8 +20,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.decision import Decision
 from carbon_policy.domain.energy import EnergyReading
@@ -32,7 +34,9 @@ from carbon_policy.grid.series import changed
 from carbon_policy.orchestration.directory import Directory, read_directory
 from carbon_policy.orchestration.emissions import emissions_markdown, emissions_table, entry_of
 from carbon_policy.orchestration.names import (
+    DEFERRED,
     GATE_RUN,
+    LABEL_CHECKPOINT,
     LABEL_ENERGY_FAILURE,
     LABEL_USER_DEPLOYMENT,
     TAG_PLACED,
@@ -89,6 +93,13 @@ def collect(
     def flow_name(flow_id: Any) -> str:
         return client.read_flow(flow_id).name
 
+    @cache
+    def deployment_name(deployment_id: Any) -> str | None:
+        try:
+            return client.read_deployment(deployment_id).name
+        except ObjectNotFound:
+            return None
+
     pinned, keyed = (directory.sources, directory.keyed) if directory else ((), None)
     with grid_view(CarbonSettings().history_address, pinned, keyed) as grid:
         for run in _ended_runs(client):
@@ -96,7 +107,8 @@ def collect(
                 result.settled += 1
                 continue
             try:
-                entry = _entry(client, run, flow_name(run.flow_id), grid, now)
+                flow, deployment = flow_name(run.flow_id), _deployment(run, deployment_name)
+                entry = _entry(client, run, flow, deployment, grid, now)
             except (CarbonPolicyError, ValueError) as error:
                 result.left_out[str(run.id)] = str(error)
                 continue
@@ -126,20 +138,34 @@ def _ended_runs(client: SyncPrefectClient) -> Iterator[FlowRun]:
     )
 
 
-def _entry(client: SyncPrefectClient, run: FlowRun, flow: str, grid: GridView, now: datetime) -> LedgerEntry:
+def _deployment(run: FlowRun, name_of: Callable[[Any], str | None]) -> str | None:
+    """The user's deployment: a placed run says it, and one that ran where it stood is a run of it."""
+    if LABEL_USER_DEPLOYMENT in run.labels:
+        return str(run.labels[LABEL_USER_DEPLOYMENT])
+    return name_of(run.deployment_id) if run.deployment_id is not None else None
+
+
+def _entry(
+    client: SyncPrefectClient,
+    run: FlowRun,
+    flow: str,
+    deployment: str | None,
+    grid: GridView,
+    now: datetime,
+) -> LedgerEntry:
     gate_run = (run.job_variables or {}).get(GATE_RUN, run.id)
     decision = read_decision(client, gate_run)
     if decision is None:
         raise CarbonPolicyError("No decision was left for it; its artifacts may have been deleted.")
     if run.start_time is None or run.end_time is None:
         raise CarbonPolicyError(f"It never started, and is {run.state_name}.")
-    readings = read_energy(client, run.id) or [_estimate(run, decision)]
-    span = (readings[0].started_at, readings[-1].ended_at)
+    readings = _readings(client, run, decision)
+    span = (readings[0].started_at, max(one.ended_at for one in readings))
     ran_for = sum((one.ended_at - one.started_at for one in readings), timedelta(0))
     return entry_of(
         run=run,
         flow=flow,
-        deployment=str(run.labels[LABEL_USER_DEPLOYMENT]) if LABEL_USER_DEPLOYMENT in run.labels else None,
+        deployment=deployment,
         decision=decision,
         readings=readings,
         actual=_actual(decision, span, ran_for, grid, now),
@@ -148,17 +174,61 @@ def _entry(client: SyncPrefectClient, run: FlowRun, flow: str, grid: GridView, n
     )
 
 
-def _estimate(run: FlowRun, decision: Decision) -> EnergyReading:
+def _readings(client: SyncPrefectClient, run: FlowRun, decision: Decision) -> list[EnergyReading]:
+    """The energy of each stretch in which the user's code ran, in order; estimated where none was left."""
+    readings = read_energy(client, run.id)
+    if not readings or len(readings) < run.run_count:
+        gaps = [
+            (start, end)
+            for start, end in _stretches(client, run, decision, readings)
+            if not _any_within(readings, start, end)
+        ]
+        alone = len(gaps) == 1 and not readings
+        readings += [_estimate(run, decision, start, end, alone=alone) for start, end in gaps]
+    if not readings:
+        raise CarbonPolicyError(f"Its job never ran, and it is {run.state_name}.")
+    return sorted(readings, key=lambda reading: reading.started_at)
+
+
+def _stretches(
+    client: SyncPrefectClient, run: FlowRun, decision: Decision, readings: Sequence[EnergyReading]
+) -> Iterator[tuple[datetime, datetime]]:
+    """When the user's code ran, UTC: while the run was Running, less the passes that only deferred it."""
+    states = sorted(client.read_flow_run_states(run.id), key=lambda state: state.timestamp)
+    if not any(state.type is StateType.RUNNING for state in states) and not readings:
+        assert run.start_time is not None  # noqa: S101  The caller checked.
+        assert run.end_time is not None  # noqa: S101
+        yield run.start_time.astimezone(UTC), run.end_time.astimezone(UTC)
+    in_place = run.deployment_id is not None and GATE_RUN not in (run.job_variables or {})
+    for state, following in pairwise(states):
+        start, end = state.timestamp.astimezone(UTC), following.timestamp.astimezone(UTC)
+        # The job itself is put back only at a checkpoint, and after its first one nothing decides about its place.
+        only_decided = (
+            in_place
+            and following.name == DEFERRED
+            and (LABEL_CHECKPOINT not in run.labels or end <= decision.evidence.now)
+        )
+        if state.type is StateType.RUNNING and start < end and not only_decided:
+            yield start, end
+
+
+def _any_within(readings: Sequence[EnergyReading], start: datetime, end: datetime) -> bool:
+    return any(reading.started_at < end and reading.ended_at > start for reading in readings)
+
+
+def _estimate(
+    run: FlowRun, decision: Decision, start: datetime, end: datetime, *, alone: bool
+) -> EnergyReading:
+    """The energy of a stretch that left no reading; which one, is said where it is not `alone`."""
     site = next(site for site in decision.evidence.sites if site.name == decision.site)
     failure = run.labels.get(LABEL_ENERGY_FAILURE)
-    why = (
-        f"not measured: {failure}"
-        if failure
-        else "not measured: the run left no reading, as without carbon_policy"
-    )
-    assert run.start_time is not None  # noqa: S101  The caller checked.
-    assert run.end_time is not None  # noqa: S101
-    return estimate_from_site(site, run.start_time.astimezone(UTC), run.end_time.astimezone(UTC), why)
+    if alone:
+        why = f"not measured: {failure or 'the run left no reading, as without carbon_policy'}"
+    else:
+        # The label is of the run: which of its stretches it was is not known.
+        tracker = f" (its tracker once failed: {failure})" if failure else ""
+        why = f"not measured: {start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S} left no reading{tracker}."
+    return estimate_from_site(site, start, end, why)
 
 
 def _actual(

@@ -13,6 +13,7 @@ from carbon_policy.accounting.grams import slot_grams, total_gco2
 from carbon_policy.domain.decision import Decision
 from carbon_policy.domain.energy import EnergyReading
 from carbon_policy.domain.errors import HorizonError
+from carbon_policy.domain.job import JobSpec
 from carbon_policy.domain.ledger import LedgerEntry, SlotGrams
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site
@@ -54,6 +55,8 @@ def entry_of(
     site = next(site for site in evidence.sites if site.name == decision.site)
     reference = reference_site(evidence) or site
     reading = merged(readings)
+    running_s = sum((one.ended_at - one.started_at).total_seconds() for one in readings)
+    share = _uninterrupted(evidence.spec, len(readings), running_s)
     series, preliminary = _series_for(site, actual, decision)
     slots = _slots_or_none(reading, series, site)
     other, other_preliminary = _series_for(reference, actual, decision)
@@ -66,11 +69,16 @@ def entry_of(
         )
     elif other is not None:
         try:
-            there = counterfactual(reading, site, reference, evidence.submitted_at, other)
+            there = counterfactual(reading, site, reference, evidence.submitted_at, other, share)
         except HorizonError:
             there = None
+    if there is not None and share < 1:
+        notes = (
+            *notes,
+            f"The counterfactual is of {share:.0%} of the running time and energy: the rest went into"
+            f" {len(readings) - 1} stops and restarts, which there would not have been at once on {reference.name}.",
+        )
     source = series or other
-    running_s = sum((one.ended_at - one.started_at).total_seconds() for one in readings)
     return LedgerEntry(
         job_run_id=str(run.id),
         gate_run_id=(run.job_variables or {}).get(GATE_RUN) or (str(run.id) if run.deployment_id else None),
@@ -114,6 +122,14 @@ def entry_of(
         cost=_cost(site, reading.energy_kwh, running_s),
         running_s=running_s,
     )
+
+
+def _uninterrupted(spec: JobSpec, stretches: int, running_s: float) -> float:
+    """The share of the running time that was not spent on stops and restarts, by what was declared of them."""
+    if not spec.interruptible or stretches < 2 or running_s <= 0:
+        return 1.0
+    lost_s = (stretches - 1) * (spec.stop_cost + spec.restart_cost).total_seconds()
+    return max(0.0, 1 - lost_s / running_s)
 
 
 def _cost(site: Site, energy_kwh: float, running_s: float) -> float | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -31,6 +32,9 @@ logger = logging.getLogger("prefect.carbon_policy")
 
 DECISION_TYPE = "carbon-decision"
 ENERGY_TYPE = "carbon-energy"
+
+_PAGE = 50
+"""Artifacts asked for at once."""
 
 
 def quietly(what: str, action: Callable[[], Any]) -> Any:
@@ -137,8 +141,8 @@ def record_energy(
 
 def read_decision(client: SyncPrefectClient, run_id: Any) -> Decision | None:
     """The last decision that was left under a run; `None` where there is none that can be read."""
-    data = _latest_data(client, run_id, DECISION_TYPE)
-    return Decision.model_validate_json(data[0]) if data else None
+    data = next(_latest_data(client, run_id, DECISION_TYPE), None)
+    return Decision.model_validate_json(data) if data is not None else None
 
 
 def plan_of(decision: Decision) -> Plan | None:
@@ -185,21 +189,26 @@ def read_energy(client: SyncPrefectClient, run_id: Any) -> list[EnergyReading]:
     """The energy that was left under a run, one reading for each attempt, the oldest first."""
     return [
         EnergyReading.model_validate_json(item)
-        for item in reversed(_latest_data(client, run_id, ENERGY_TYPE))
+        for item in reversed([*_latest_data(client, run_id, ENERGY_TYPE)])
     ]
 
 
-def _latest_data(client: SyncPrefectClient, run_id: Any, kind: str) -> list[str]:
-    response = client.request(
-        "POST",
-        "/artifacts/filter",
-        json={
-            "artifacts": {"flow_run_id": {"any_": [str(run_id)]}, "type": {"any_": [kind]}},
-            "sort": "CREATED_DESC",
-            "limit": 50,
-        },
-    )
-    return [_as_text(item["data"]) for item in response.json()]
+def _latest_data(client: SyncPrefectClient, run_id: Any, kind: str) -> Iterator[str]:
+    """All artifacts of a kind, the newest first; another page is asked for only when it is needed."""
+    for offset in count(0, _PAGE):
+        page = client.request(
+            "POST",
+            "/artifacts/filter",
+            json={
+                "artifacts": {"flow_run_id": {"any_": [str(run_id)]}, "type": {"any_": [kind]}},
+                "sort": "CREATED_DESC",
+                "limit": _PAGE,
+                "offset": offset,
+            },
+        ).json()
+        yield from (_as_text(item["data"]) for item in page)
+        if len(page) < _PAGE:
+            return
 
 
 def _as_text(data: Any) -> str:

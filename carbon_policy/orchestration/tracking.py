@@ -96,18 +96,20 @@ def _leave_emissions(
     if decision is None:
         return
     site = next(site for site in decision.evidence.sites if site.name == decision.site)
+    # Those of earlier attempts, and of the slices before this one, too.
+    readings = read_energy(client, run.id)
     if reading is None:
-        reading = estimate_from_site(site, *span, f"not measured: {failure}")
+        readings.append(estimate_from_site(site, *span, f"not measured: {failure}"))
     else:
         # Finding the sensors comes before the job; it is not the job's time.
         span = (reading.started_at, reading.ended_at)
+        readings = readings or [reading]
     entry = entry_of(
         run=run,
         flow=flow_name,
         deployment=deployment,
         decision=decision,
-        # Those of earlier attempts, and of the slices before this one, too.
-        readings=read_energy(client, run.id) or [reading],
+        readings=readings,
         actual={},
         state="RUNNING",
         span=span,

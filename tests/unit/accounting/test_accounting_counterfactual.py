@@ -116,3 +116,12 @@ def test_there_and_back_is_where_one_was(ran: dict[str, float], fast: dict[str, 
     out_kwh, _ = counterfactual(reading_of((0, 1, 0.3)), here, there, at(0), series)
     back_kwh, _ = counterfactual(reading_of((0, 1, out_kwh)), there, here, at(0), series)
     assert back_kwh == pytest.approx(0.3)
+
+
+def test_of_a_run_that_was_stopped_only_the_job_itself_is_carried_over() -> None:
+    """A quarter of 2 h and 0.4 kWh went into stops: at once it takes 1.5 h and 0.3 kWh, a third of it late."""
+    reading = reading_of((6, 7, 0.2), (9, 10, 0.2))
+    energy_kwh, slots = counterfactual(reading, FAST, FAST, MIDNIGHT, series_of(500, 100), 0.75)
+    assert energy_kwh == pytest.approx(0.3)
+    assert [slot.energy_kwh for slot in slots] == pytest.approx([0.2 * 1.2, 0.1 * 1.2])
+    assert slots[-1].end == at(1.5)

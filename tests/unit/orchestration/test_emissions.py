@@ -13,10 +13,17 @@ from carbon_policy.domain.decision import Action, Decision, Evidence, ReasonCode
 from carbon_policy.domain.energy import EnergyMethod, EnergyPart, EnergyReading, EnergySegment
 from carbon_policy.domain.job import JobSpec
 from carbon_policy.domain.ledger import LedgerEntry
+from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site, Tier
 from carbon_policy.orchestration.emissions import entry_of
 
 START = datetime(2026, 11, 22, 6, tzinfo=UTC)
+
+
+FLAT = IntensitySeries(
+    zone="DE", start=START, step=timedelta(hours=1), values_gco2_per_kwh=(200.0,) * 12, source="by hand"
+)
+BREAKS = {"interruptible": True, "stop_cost": timedelta(minutes=3), "restart_cost": timedelta(minutes=6)}
 
 
 def reading(hour: float, minutes: float) -> EnergyReading:
@@ -31,13 +38,13 @@ def reading(hour: float, minutes: float) -> EnergyReading:
     )
 
 
-def entry(*readings: EnergyReading, **site: Any) -> LedgerEntry:
+def entry(*readings: EnergyReading, spec: dict[str, Any] | None = None, **site: Any) -> LedgerEntry:
     fast = Site(name="fast", work_pool="fast", tier=Tier.FAST, zone="DE", power_w=300, pue=1.5, **site)
     evidence = Evidence(
         job="a",
         now=START,
         submitted_at=START,
-        spec=JobSpec(quantity=40, functional_unit="image"),
+        spec=JobSpec(quantity=40, functional_unit="image", **spec or {}),
         sites=(fast,),
     )
     return entry_of(
@@ -57,7 +64,7 @@ def entry(*readings: EnergyReading, **site: Any) -> LedgerEntry:
             evidence=evidence,
         ),
         readings=readings,
-        actual={},
+        actual={"DE": FLAT},
         state="COMPLETED",
         span=(readings[0].started_at, readings[-1].ended_at),
     )
@@ -76,6 +83,40 @@ def test_of_an_interrupted_run_the_breaks_are_no_running_time() -> None:
     assert kept.running_s == 5400
 
 
+def test_at_once_there_would_have_been_no_stops_and_restarts() -> None:
+    """Two breaks of 9 minutes in 90 minutes: a fifth of the time, and of the 1.5 kWh, went into them."""
+    kept = entry(reading(0, 30), reading(3, 30), reading(6, 30), spec=BREAKS)
+    assert kept.energy_kwh == 1.5
+    assert kept.counterfactual_energy_kwh == pytest.approx(1.2)
+    assert kept.counterfactual_gco2 == pytest.approx(1.2 * 1.5 * 200)
+    assert kept.counterfactual_slots[-1].end - START == timedelta(minutes=72)
+    assert kept.saved_gco2 == pytest.approx(-0.3 * 1.5 * 200)
+    [note] = kept.notes
+    assert "80% of the running time and energy" in note
+    assert "2 stops and restarts" in note
+
+
+@pytest.mark.parametrize(
+    ("readings", "spec"),
+    [
+        ((reading(0, 30),), BREAKS),
+        ((reading(0, 30), reading(3, 30)), BREAKS | {"interruptible": False}),
+    ],
+)
+def test_without_stops_the_counterfactual_is_of_the_whole_run(
+    readings: tuple[EnergyReading, ...], spec: dict[str, Any]
+) -> None:
+    kept = entry(*readings, spec=spec)
+    assert kept.counterfactual_energy_kwh == kept.energy_kwh
+    assert kept.notes == ()
+
+
+def test_where_nothing_but_stops_and_restarts_ran_at_once_it_is_nothing() -> None:
+    kept = entry(reading(0, 4), reading(3, 4), spec=BREAKS)
+    assert kept.counterfactual_energy_kwh == 0
+    assert kept.counterfactual_gco2 == 0
+
+
 @pytest.mark.parametrize(
     ("prices", "cost"),
     [
@@ -85,7 +126,5 @@ def test_of_an_interrupted_run_the_breaks_are_no_running_time() -> None:
         ({"price_per_kwh": 0.4, "price_per_hour": 3.0}, 1.8),
     ],
 )
-def test_a_run_costs_what_the_building_draws_and_the_time(
-    prices: dict[str, float], cost: float | None
-) -> None:
+def test_a_run_costs_what_the_building_draws_and_the_time(prices: dict[str, Any], cost: float | None) -> None:
     assert entry(reading(0, 30), **prices).cost == (None if cost is None else pytest.approx(cost))
