@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
@@ -69,7 +70,7 @@ def _is_fleets(run: FlowRun, world: World) -> bool:
         deployment = world.deployment(run.deployment_id)
         policy = world.directory(policy_block_name(run, deployment, world.settings)).policy
         spec = resolve_spec(run.job_variables, deployment.job_variables, None, policy, world.settings).spec
-    except (ObjectNotFound, CarbonPolicyError):
+    except (ObjectNotFound, CarbonPolicyError, httpx.HTTPError):
         # Its own decision says what is wrong with it.
         return False
     acts = spec.mode is Mode.ON and weighs(spec, bool(run.labels.get(LABEL_RELEASED)))

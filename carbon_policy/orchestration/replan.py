@@ -181,7 +181,7 @@ def _waiting(client: SyncPrefectClient) -> Iterator[FlowRun]:
 def _may_move(world: World, run: FlowRun, zones: Collection[str] | None) -> bool:
     try:
         return _left_because(run, world.now) is None and (zones is None or _concerns(world, run, zones))
-    except (ObjectNotFound, CarbonPolicyError):
+    except (ObjectNotFound, CarbonPolicyError, httpx.HTTPError):
         return False
 
 
