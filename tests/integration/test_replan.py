@@ -94,7 +94,9 @@ def test_it_is_moved_earlier_when_an_earlier_window_turns_greener(bench: Bench, 
     waiting.turn({EARLIER_S: grids.GREEN / 2, PLANNED_S: grids.GREEN})
     found = waiting.planned_again()
     assert (found.outcome, found.start < found.was) == (Outcome.MOVED, True), found
-    assert found.saving_gco2 == pytest.approx((grids.GREEN / 2) * 0.06 / 60, rel=0.01)
+    # The second recording began a little after the first, so the old plan may by now begin in brown seconds.
+    assert found.saving_gco2 is not None
+    assert found.saving_gco2 >= 0.99 * (grids.GREEN / 2) * 0.06 / 60
     assert EARLIER_S - 60 < waiting.starts_in_s() < EARLIER_S + LASTS_S
     # One change of state, and no deferral: no process was started for it.
     assert bench.state_names(waiting.run) == [*before, "Deferred"]
@@ -126,7 +128,7 @@ def test_a_gain_below_the_margin_does_not_move_it(waiting: Waiting) -> None:
 
 
 def test_it_is_started_when_it_turns_green_at_once(bench: Bench, waiting: Waiting) -> None:
-    waiting.turn(dict.fromkeys(range(0, PLANNED_S, LASTS_S), grids.GREEN / 2))
+    waiting.turn(dict.fromkeys(range(0, PLANNED_S - LASTS_S, LASTS_S), grids.GREEN / 2))
     found = waiting.planned_again()
     assert found.outcome is Outcome.STARTED, found
     assert waiting.starts_in_s() < AFTER_A_WHILE.total_seconds() + 5
