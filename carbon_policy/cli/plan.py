@@ -26,7 +26,7 @@ def plan(
     """Show the waiting queue on the forecast, planned together: what each job costs by waiting or going.
 
     It shows, too, what the sites' limits cost, and what has to give way where not all can keep their deadlines.
-    It changes nothing: each run is decided when its time comes.
+    It changes nothing: replan moves runs with policy fleet to such a plan, and each other run is decided for itself.
     """
     import json
     from datetime import UTC, datetime

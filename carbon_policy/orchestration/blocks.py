@@ -112,7 +112,7 @@ class CarbonPolicy(Block):
         default=None, description="`on` acts, `observe` only records, `off` does not decide; unset means on."
     )
     policy: PolicyName | None = Field(
-        default=None, description="The rule that decides; unset means greenest."
+        default=None, description="The rule that decides: greenest, threshold or fleet; unset means greenest."
     )
     sites: list[str] = Field(
         default_factory=list,

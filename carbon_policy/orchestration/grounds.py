@@ -10,6 +10,7 @@ import numpy as np
 
 from carbon_policy.domain.budget import BudgetUse
 from carbon_policy.domain.decision import Decision, Evidence, Option
+from carbon_policy.domain.job import PolicyName
 from carbon_policy.domain.units import format_grams
 from carbon_policy.policies.needs import eligible_sites, unmet_need
 
@@ -49,10 +50,10 @@ def grounds_of(decision: Decision) -> list[Ground]:
 def _plan(evidence: Evidence) -> str:
     plan = evidence.plan
     assert plan is not None  # noqa: S101  The caller has looked.
-    return (
-        f"It was planned for {_clock(plan.start)} on {plan.site}, as decided {_clock(plan.decided_at)};"
-        f" a change must save {evidence.settings.replan_margin:.0%} of its grams."
-    )
+    planned = f"It was planned for {_clock(plan.start)} on {plan.site}, as decided {_clock(plan.decided_at)}"
+    if plan.by is PolicyName.FLEET:
+        return f"{planned}, together with all waiting runs."
+    return f"{planned}; a change must save {evidence.settings.replan_margin:.0%} of its grams."
 
 
 def _slices(chosen: Option) -> str:

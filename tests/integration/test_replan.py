@@ -122,7 +122,9 @@ def test_it_is_moved_later_when_its_window_is_no_longer_green(waiting: Waiting) 
 
 def test_a_gain_below_the_margin_does_not_move_it(waiting: Waiting) -> None:
     state = waiting.now().state
-    waiting.turn({EARLIER_S: grids.GREEN * 0.99, PLANNED_S: grids.GREEN})
+    # From a minute before: the second recording begins a little after the first.
+    still_green = {PLANNED_S - 60: grids.GREEN, PLANNED_S: grids.GREEN}
+    waiting.turn({EARLIER_S: grids.GREEN * 0.99, **still_green})
     assert waiting.planned_again().outcome is Outcome.KEPT
     assert waiting.now().state == state
 
