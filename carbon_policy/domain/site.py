@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from carbon_policy.domain.errors import InvalidInputError
 
 
 class Tier(StrEnum):
@@ -12,6 +15,16 @@ class Tier(StrEnum):
 
     FAST = "fast"
     ECO = "eco"
+
+
+def check_ceiling(dirty_gco2_per_kwh: float | None, dirty_capacity: int | None) -> None:
+    """Refuse one half of a carbon-dependent ceiling.
+
+    Raises:
+        InvalidInputError: One is given without the other.
+    """
+    if (dirty_gco2_per_kwh is None) != (dirty_capacity is None):
+        raise InvalidInputError("dirty_gco2_per_kwh and dirty_capacity belong together; give both or none.")
 
 
 class Site(BaseModel):
@@ -38,6 +51,8 @@ class Site(BaseModel):
         capacity: Jobs that it runs at once; `None` for no limit.
         availability: The share of time in which it can be used.
         priority: How much the team prefers it, 0 to 1.
+        dirty_gco2_per_kwh: From this intensity on `fleet` plans at most `dirty_capacity` jobs at once there.
+        dirty_capacity: That many; given with `dirty_gco2_per_kwh`, or not at all. It yields to deadlines.
         free: Jobs that it can take now, as the work pool reports; `None` where it has no limit.
     """
 
@@ -62,7 +77,19 @@ class Site(BaseModel):
     capacity: int | None = Field(default=None, ge=1)
     availability: float = Field(default=1.0, ge=0, le=1)
     priority: float = Field(default=0.5, ge=0, le=1)
+    dirty_gco2_per_kwh: float | None = Field(default=None, ge=0)
+    dirty_capacity: int | None = Field(default=None, ge=0)
     free: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _has_a_whole_ceiling(self) -> Self:
+        check_ceiling(self.dirty_gco2_per_kwh, self.dirty_capacity)
+        return self
+
+    def ceiling(self, gco2_per_kwh: float) -> int | None:
+        """Jobs that are planned at once under an intensity, g/kWh; `None` where it sets no limit."""
+        dirty = self.dirty_gco2_per_kwh is not None and gco2_per_kwh >= self.dirty_gco2_per_kwh
+        return self.dirty_capacity if dirty else None
 
     @property
     def drawn_kw(self) -> float:

@@ -6,15 +6,15 @@ They are edited in the Prefect UI or kept as code in `blocks/`, and read afresh 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from prefect.blocks.core import Block
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from carbon_policy.domain.budget import Budget
 from carbon_policy.domain.decision import RANKINGS, PolicySettings, Ranking, RankingProfile, Thresholds
 from carbon_policy.domain.job import Mode, OverBudget, PolicyName, Risk
-from carbon_policy.domain.site import Site, Tier
+from carbon_policy.domain.site import Site, Tier, check_ceiling
 from carbon_policy.domain.times import Duration
 from carbon_policy.grid.cloud_regions import zone_of
 
@@ -69,6 +69,17 @@ class CarbonSite(Block):
         default=1.0, ge=0, le=1, description="The share of time in which it can be used."
     )
     priority: float = Field(default=0.5, ge=0, le=1, description="How much the team prefers it, 0 to 1.")
+    dirty_gco2_per_kwh: float | None = Field(
+        default=None, ge=0, description="From this intensity on fewer jobs are planned there at once."
+    )
+    dirty_capacity: int | None = Field(
+        default=None, ge=0, description="How many jobs then; given with the intensity, or not at all."
+    )
+
+    @model_validator(mode="after")
+    def _has_a_whole_ceiling(self) -> Self:
+        check_ceiling(self.dirty_gco2_per_kwh, self.dirty_capacity)
+        return self
 
     @field_validator("zone")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,9 @@ from carbon_policy.policies.options import eligible_sites, reference_site
 
 STEP = timedelta(minutes=15)
 """Length of a slot of the plan."""
+
+_NO_LIMIT = 1_000_000
+"""More jobs than any queue holds."""
 
 _HELD_FOR = DEFAULT_DURATION
 """So long a job that runs now is taken to hold its place; when it ends nobody knows."""
@@ -251,7 +255,13 @@ def _site(
         price_per_hour=site.price_per_hour or 0.0,
         pue=site.pue,
         power_w=site.power_w,
+        ceiling=partial(_ceiling, site) if with_capacity and site.dirty_capacity is not None else None,
     )
+
+
+def _ceiling(site: Site, gco2_per_kwh: float) -> int:
+    limit = site.ceiling(gco2_per_kwh)
+    return _NO_LIMIT if limit is None else limit
 
 
 def _fleet_job(job: WaitingJob, known: set[str], now: datetime) -> FleetJob:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from carbon_policy.domain.decision import Evidence
 from carbon_policy.domain.job import JobSpec
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site, Tier
+from carbon_policy.orchestration.blocks import CarbonSite
 from carbon_policy.orchestration.queue import STEP, WaitingJob, WaitingQueue, as_problem
 
 NOW = datetime(2026, 11, 25, 8, 10, tzinfo=UTC)
@@ -107,6 +109,23 @@ def test_what_runs_now_holds_its_places_for_an_hour() -> None:
     capacity = {site.name: site.capacity for site in found.sites}
     assert capacity["eco"] is None
     assert np.array_equal(capacity["fast"][:5], [1, 1, 1, 1, 3])
+
+
+def test_a_dirty_hour_has_a_lower_ceiling_where_the_site_says_so() -> None:
+    site = FAST.model_copy(update={"dirty_gco2_per_kwh": 200.0, "dirty_capacity": 1})
+    [found] = problem(waiting(sites=(site,)), capacity={"fast": 3}).sites
+    assert found.ceiling is not None
+    assert (found.ceiling(199.9) >= 3, found.ceiling(200.0)) == (True, 1)
+    unlimited = as_problem(WaitingQueue(NOW, (waiting(sites=(site,)),)), with_capacity=False)
+    assert unlimited is not None
+    assert unlimited.sites[0].ceiling is None
+
+
+def test_half_a_ceiling_is_refused() -> None:
+    with pytest.raises(ValidationError, match="belong together"):
+        Site(name="a", work_pool="a", tier=Tier.FAST, zone="DE", power_w=1, dirty_capacity=2)
+    with pytest.raises(ValidationError, match="belong together"):
+        CarbonSite(work_pool="a", tier=Tier.FAST, zone="DE", power_w=1, dirty_gco2_per_kwh=200)
 
 
 def test_without_capacity_there_is_room_for_all() -> None:
