@@ -273,12 +273,14 @@ def plot(results: dict[str, Any], path: Path) -> None:
         axis.set(
             ylabel="jobs", title=f"{name} ({zone}), {shown['jobs']:,} jobs", xlim=(0, 7), yscale="symlog"
         )
-        axis.legend(loc="upper right", fontsize="small")
+        # A symmetric logarithmic axis would show as much below nought.
+        axis.set_ylim(0, 3 * axis.get_ylim()[1])
+        axis.legend(loc="upper left", fontsize="small", ncols=3)
     axes[2].set_xlabel("day")
     jobs = [run["jobs"] for run in results["runs"]]
     axes[3].plot(jobs, [run["cpu_s"] for run in results["runs"]], marker="o", label="CPU seconds")
     axes[3].plot(jobs, [run["wall_s"] for run in results["runs"]], marker="s", label="seconds")
-    axes[3].set(xlabel="jobs", ylabel="s", title="Growth")
+    axes[3].set(xlabel="jobs", ylabel="s", title="Growth", xscale="log", yscale="log")
     axes[3].legend(loc="upper left", fontsize="small")
     figure.savefig(path, dpi=110)
     plt.close(figure)
