@@ -127,6 +127,8 @@ class PolicySettings(BaseModel):
             A wait leaves this much room before the deadline.
         minimum_deferral: A wait shorter than this is not worth a hop, and two hops that close could overlap.
         wait_cost_per_hour: The share of the counterfactual's grams that an hour of waiting must save to be worth it.
+        wait_cost_per_running_hour: The share of what one hour of the job emits that an hour of waiting must save: an
+            hour of waiting then has one price, whether the job is short or long.
         price_weight_gco2_per_unit: How many grams one unit of money weighs when sites have prices; 0 ignores price.
         near_best: Starts whose grams are within this share of the best count as equally good, and are spread.
         ranking: How sites are weighed.
@@ -140,11 +142,17 @@ class PolicySettings(BaseModel):
     start_latency: Duration = timedelta(minutes=2)
     minimum_deferral: Duration = timedelta(minutes=1)
     wait_cost_per_hour: float = Field(default=0.0, ge=0)
+    wait_cost_per_running_hour: float = Field(default=0.0, ge=0)
     price_weight_gco2_per_unit: float = Field(default=0.0, ge=0)
     near_best: float = Field(default=0.0, ge=0, le=0.5)
     ranking: Ranking = RANKINGS[RankingProfile.CARBON_FIRST]
     transfer_kwh_per_gb: float = Field(default=0.001, ge=0)
     replan_margin: float = Field(default=0.02, ge=0, le=1)
+
+    def wait_cost(self, run_time: timedelta) -> float:
+        """The share of its grams that an hour of waiting must save of a job that takes so long."""
+        hours = run_time.total_seconds() / 3600
+        return self.wait_cost_per_hour + (self.wait_cost_per_running_hour / hours if hours > 0 else 0.0)
 
 
 class Plan(BaseModel):

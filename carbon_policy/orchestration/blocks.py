@@ -211,6 +211,12 @@ class CarbonPolicy(Block):
         default_factory=list, description="Grams and money a month, of a tag or (tag empty) of all runs."
     )
 
+    wait_cost_per_running_hour: float = Field(
+        default=0.0,
+        ge=0,
+        description="Share of what an hour of the job emits that an hour of waiting must save.",
+    )
+
     @field_validator("weights")
     @classmethod
     def _are_weights(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
@@ -235,6 +241,7 @@ class CarbonPolicy(Block):
             minimum_deferral=self.minimum_deferral,
             start_latency=self.start_latency,
             wait_cost_per_hour=self.wait_cost_per_hour,
+            wait_cost_per_running_hour=self.wait_cost_per_running_hour,
             price_weight_gco2_per_unit=self.price_weight_gco2_per_unit,
             ranking=RANKINGS[self.ranking] if self.weights is None else Ranking(**self.weights),
             transfer_kwh_per_gb=self.transfer_kwh_per_gb,

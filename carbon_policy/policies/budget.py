@@ -129,6 +129,7 @@ def _tightened(evidence: Evidence, short: list[_Charge]) -> Evidence:
         update={
             "ranking": ranking,
             "wait_cost_per_hour": 0.0,
+            "wait_cost_per_running_hour": 0.0,
             "near_best": 0.0,
             "price_weight_gco2_per_unit": 0.0,
         }

@@ -171,7 +171,7 @@ def _saves(evidence: Evidence, option: Option, base: Option) -> bool:
     if option.gco2 is None or base.gco2 is None:
         return False
     waited_h = max(0.0, (option.start - base.start).total_seconds() / 3600)
-    asked = evidence.spec.minimum_saving + evidence.settings.wait_cost_per_hour * waited_h
+    asked = evidence.spec.minimum_saving + evidence.settings.wait_cost(base.finish - base.start) * waited_h
     return option.gco2 < base.gco2 and option.gco2 <= base.gco2 * (1 - asked)
 
 

@@ -314,7 +314,7 @@ def _saves(evidence: Evidence, option: Option, base: Option) -> bool:
     if option.gco2 is None or base.gco2 is None:
         return False
     longer_h = max(0.0, (option.finish - base.finish).total_seconds() / 3600)
-    asked = evidence.spec.minimum_saving + evidence.settings.wait_cost_per_hour * longer_h
+    asked = evidence.spec.minimum_saving + evidence.settings.wait_cost(base.finish - base.start) * longer_h
     return _greener(option, base) and option.gco2 <= base.gco2 * (1 - asked)
 
 

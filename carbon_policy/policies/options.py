@@ -132,10 +132,10 @@ def later_option(evidence: Evidence, offer: Offer, holds: Holds | None = None) -
     if load.transfer_kwh:
         grams += _transfer_grams(evidence, site, load, starts)
     score = grams
-    if settings.wait_cost_per_hour:
+    if wait_cost := settings.wait_cost(load.duration):
         # Waiting has its price in grams, so that an hour is not waited for a crumb.
         reference = curve.integral_from(earliest_s, duration_s) * load.drawn_kw
-        score = grams + settings.wait_cost_per_hour * reference * (starts - earliest_s) / 3600
+        score = grams + wait_cost * reference * (starts - earliest_s) / 3600
     if holds is not None:
         sure = holds(site, load, starts - now_s, grams)
         if not sure.any():

@@ -141,3 +141,22 @@ def test_of_an_interrupted_job_only_what_is_left_is_weighed() -> None:
     known = case(progress=0.75)
     assert load_on(known, FAST).duration == HOUR / 4
     assert load_on(known, FAST).energy_kwh == pytest.approx(0.015)
+
+
+@pytest.mark.parametrize(
+    ("settings", "short_waits", "long_waits"),
+    [
+        ({}, True, True),
+        # A fifth of the whole job's grams for each of three hours: more than the half that the wait saves.
+        ({"wait_cost_per_hour": 0.2}, False, False),
+        # A fifth of one hour's grams: as much of a job of one hour, and 15 % in all of one of four.
+        ({"wait_cost_per_running_hour": 0.2}, False, True),
+    ],
+)
+def test_an_hour_of_waiting_has_its_price(
+    settings: dict[str, float], short_waits: bool, long_waits: bool
+) -> None:
+    for duration, waits in (("1h", short_waits), ("4h", long_waits)):
+        spec = _ONLY_FAST | {"expected_duration": duration, "finish_within": "12h"}
+        known = case(spec, {"DE": (300.0,) * 3 + (150.0,) * 9}, settings=PolicySettings(**settings))
+        assert (decide(known).action is Action.DEFER) is waits
