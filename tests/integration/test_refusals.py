@@ -70,7 +70,8 @@ def test_no_usable_site_fails_and_names_the_sites(bench: Bench, tmp_path: Path) 
     state = bench.read(run).state
     assert state is not None
     assert state.name == "Failed"
-    assert "fast, eco" in (state.message or "")
+    for site in ("fast", "eco"):
+        assert f"{site}: its zone DE is not among allowed_zones" in (state.message or "")
 
 
 def test_the_server_itself_refuses_an_unknown_urgency(bench: Bench) -> None:
