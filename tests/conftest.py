@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from prefect.events.worker import EventsWorker
 
 from carbon_policy.demo.processes import PrefectStack
 from tests.support.bench import Bench
+from tests.support.events import send_events
 
 JOB_IMAGE = "carbon-policy-jobs:latest"
 
@@ -51,13 +51,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.fixturenames.insert(0, "docker_is_here")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    """The flows of one module do nothing in the next."""
+    yield
+    send_events()
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[PrefectStack]:
     """One real server for all tests that need one; it starts no worker by itself."""
     with PrefectStack(settings={"PREFECT_LOGGING_TO_API_ENABLED": "false"}) as stack:
         yield stack
-        # What flows in this process emitted is sent while there is a server: afterwards Prefect tries for minutes.
-        EventsWorker.drain_all(timeout=30)
+        send_events()
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.orchestration.blocks import CarbonPolicy
 from carbon_policy.orchestration.maintenance import collect_emissions, find_overdue_runs
 from carbon_policy.orchestration.names import DEFERRED, LABEL_DEFERRALS
+from tests.support.events import send_events
 
 pytestmark = pytest.mark.server
 
@@ -55,6 +56,7 @@ def stack() -> Iterator[PrefectStack]:
                 job_variables={"urgency": "flexible", "finish_within": "12h", "expected_duration": "45m"},
             )
         yield stack
+        send_events()
 
 
 @pytest.fixture

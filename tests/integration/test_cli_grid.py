@@ -22,6 +22,7 @@ from carbon_policy.grid.energy_charts import EnergyChartsGrid
 from carbon_policy.orchestration.blocks import CarbonPolicy
 from carbon_policy.store.history import History
 from tests.support import grid_apis
+from tests.support.events import send_events
 from tests.support.history import forget_what_was_just_asked
 
 pytestmark = pytest.mark.server
@@ -93,6 +94,7 @@ def stack(api: Api) -> Iterator[PrefectStack]:
                 job_variables={"urgency": "flexible", "finish_within": "12h", "expected_duration": "45m"},
             )
         yield stack
+        send_events()
         client.clear_cache()
 
 
