@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import carbon_policy
+from carbon_policy.cli.main import app
 from tests.unit.cli.conftest import RunCli
 
 COMMANDS = (
@@ -14,8 +15,12 @@ COMMANDS = (
     "apply",
     "doctor",
     "explain",
+    "plan",
     "report",
+    "replay",
+    "simulate",
     "release",
+    "replan",
     "overdue",
     "forecast",
     "history",
@@ -32,6 +37,10 @@ def test_help_shows_examples(run_cli: RunCli, command: str) -> None:
     assert result.exit_code == 0
     assert "Examples" in result.stdout
     assert f"carbon-policy {command}" in result.stdout
+
+
+def test_no_command_is_forgotten_here() -> None:
+    assert sorted(COMMANDS) == sorted(str(command.name) for command in app.registered_commands)
 
 
 def test_help_lists_every_command(run_cli: RunCli) -> None:
