@@ -22,6 +22,7 @@ from prefect.filesystems import LocalFileSystem
 
 from carbon_policy.domain.decision import Action, Decision
 from carbon_policy.domain.errors import InvalidInputError
+from carbon_policy.domain.times import parse_moment
 from carbon_policy.orchestration.deferral import defer_in_place
 from carbon_policy.orchestration.names import LABEL_CHECKPOINT, LABEL_PROGRESS
 from carbon_policy.orchestration.recording import DECLARED_ATTRIBUTE
@@ -178,8 +179,7 @@ def _stretch(context: FlowRunContext) -> _Stretch:
     stretch = _Stretch(
         run=run,
         flow=flow,
-        # A plain one: Prefect's own kind of datetime loses its zone in sums.
-        began_at=datetime.fromtimestamp(context.start_time.timestamp(), UTC),
+        began_at=parse_moment(context.start_time),
         states=SavedStates(storage, store.serializer, run.id),
     )
     if forget_checkpoints not in flow.on_completion_hooks:

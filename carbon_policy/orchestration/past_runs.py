@@ -20,6 +20,7 @@ from prefect.exceptions import ObjectNotFound
 from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.domain.job import JobSpec, Urgency
 from carbon_policy.domain.site import Site
+from carbon_policy.domain.times import parse_moment
 from carbon_policy.orchestration.blocks import CarbonPolicy
 from carbon_policy.orchestration.deferral import submitted_at_of
 from carbon_policy.orchestration.names import (
@@ -255,7 +256,7 @@ class _Reader:
         if parent is not None:
             with suppress(ObjectNotFound, ValueError):
                 run = self._client.read_flow_run(UUID(str(parent)))
-        return plain_utc(submitted_at_of(run, datetime.max.replace(tzinfo=UTC)))
+        return parse_moment(submitted_at_of(run, datetime.max.replace(tzinfo=UTC)))
 
     def _site(self, run: FlowRun, deployment: DeploymentResponse | None) -> Site:
         pool = run.work_pool_name or (deployment.work_pool_name if deployment else None)
@@ -300,15 +301,10 @@ def _span(run: FlowRun) -> tuple[datetime, timedelta]:
         raise _LeftOut("subflows, which are part of a run that is counted itself")
     if run.start_time is None or run.end_time is None:
         raise _LeftOut("without a start or an end")
-    started_at, ended_at = plain_utc(run.start_time), plain_utc(run.end_time)
+    started_at, ended_at = parse_moment(run.start_time), parse_moment(run.end_time)
     duration = min(run.total_run_time or ended_at - started_at, ended_at - started_at)
     if duration < SHORTEST:
         raise _LeftOut("without a duration: they took less than a second")
     # The first start of a run that was deferred in place is that of its decision.
     waited = LABEL_DEFERRALS in run.labels and TAG_PLACED not in run.tags
     return (ended_at - duration if waited else started_at), duration
-
-
-def plain_utc(moment: datetime) -> datetime:
-    """A moment of Prefect's as a plain one, UTC: they are pendulum's, which lose their zone in some sums."""
-    return datetime.combine(moment.date(), moment.timetz()).astimezone(UTC)

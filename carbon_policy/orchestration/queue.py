@@ -25,11 +25,11 @@ from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.domain.job import DEFAULT_DURATION, Mode
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site
+from carbon_policy.domain.times import parse_moment
 from carbon_policy.orchestration.deferral import submitted_at_of
 from carbon_policy.orchestration.evidence import weighs
 from carbon_policy.orchestration.names import DECLARED, LABEL_CHILD, PLACED
 from carbon_policy.orchestration.overdue import GATE_MODULE
-from carbon_policy.orchestration.past_runs import plain_utc
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.variables import policy_block_name
@@ -193,8 +193,8 @@ def _waiting(client: SyncPrefectClient, deployments: list[Any]) -> Iterator[Flow
 
 
 def _job(run: FlowRun, deployment: str, evidence: Evidence, now: datetime) -> WaitingJob:
-    due_at = plain_utc(submitted_at_of(run, now))
-    starts_at = plain_utc(run.next_scheduled_start_time or due_at)
+    due_at = parse_moment(submitted_at_of(run, now))
+    starts_at = parse_moment(run.next_scheduled_start_time or due_at)
     return WaitingJob(str(run.id), run.name, deployment, due_at, starts_at, evidence)
 
 
