@@ -14,7 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 
-from carbon_policy.domain.decision import Decision, Plan
+from carbon_policy.domain.decision import Decision, Evidence, Plan
 from carbon_policy.domain.job import JobSpec, PolicyName
 from carbon_policy.domain.precedence import DEPLOYMENT, RUN
 from carbon_policy.domain.site import Site
@@ -69,7 +69,17 @@ def decide_for(
         plan: For a run that waits and is decided again before its time: what was planned for it. Without it a run
             finds the place that the fleet planned for it, if one did.
     """
-    world = world or World(client, now)
+    return decide(evidence_for(run, deployment, declared, world or World(client, now), plan))
+
+
+def evidence_for(
+    run: FlowRun,
+    deployment: DeploymentResponse | None,
+    declared: Mapping[str, Any] | None,
+    world: World,
+    plan: Plan | None = None,
+) -> Evidence:
+    """What `decide_for` decides by, at the world's moment."""
     directory = world.directory(policy_block_name(run, deployment, world.settings))
     deployment_variables = deployment.job_variables if deployment else None
     pool = directory.pools.get(deployment.work_pool_name or "") if deployment else None
@@ -87,12 +97,12 @@ def decide_for(
     released = bool(run.labels.get(LABEL_RELEASED))
     deferrals = deferrals_of(run)
     worth_it = weighs(resolved.spec, released)
-    evidence = gather(
+    return gather(
         directory,
         resolved,
         job=str(run.id),
-        now=now,
-        submitted_at=submitted_at_of(run, now),
+        now=world.now,
+        submitted_at=submitted_at_of(run, world.now),
         # The wait that is planned anew is the one that was counted.
         deferrals=max(0, deferrals - 1) if plan is not None else deferrals,
         released=released,
@@ -101,7 +111,6 @@ def decide_for(
         experience=world.experience(directory, resolved.spec, run, deployment) if worth_it else None,
         asked=world.grid(directory, resolved.spec) if worth_it else None,
     )
-    return decide(evidence)
 
 
 def _without(site: Site, deployment: DeploymentResponse) -> Site:

@@ -30,7 +30,7 @@ from carbon_policy.orchestration.deferral import submitted_at_of
 from carbon_policy.orchestration.evidence import weighs
 from carbon_policy.orchestration.names import DECLARED, LABEL_CHILD, PLACED
 from carbon_policy.orchestration.overdue import GATE_MODULE
-from carbon_policy.orchestration.policy_task import decide_for
+from carbon_policy.orchestration.policy_task import evidence_for
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.variables import policy_block_name
 from carbon_policy.orchestration.world import World
@@ -149,7 +149,7 @@ def read_queue(
         assert run.deployment_id is not None  # noqa: S101  Such runs were asked for.
         deployment = deployments[run.deployment_id]
         try:
-            evidence = decide_for(client, run, deployment, None, now, world=world).evidence
+            evidence = evidence_for(run, deployment, None, world)
         except CarbonPolicyError as error:
             left_out.append(f"{run.name}: {error}")
             continue
