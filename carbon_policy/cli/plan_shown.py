@@ -15,7 +15,7 @@ from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_grams, format_percent
 from carbon_policy.orchestration.queue import WaitingJob, WaitingQueue, as_problem
 from carbon_policy.planning.fleet import FleetPlan, plan_fleet
-from carbon_policy.planning.problem import FleetProblem
+from carbon_policy.planning.problem import FleetProblem, FleetSite, Floats
 from carbon_policy.planning.queue import as_queue
 from carbon_policy.policies.options import reference_site
 
@@ -70,6 +70,7 @@ class PricedSite:
     Attributes:
         name: Of the site.
         capacity: Jobs it runs at once; `None` for no limit.
+        dirty_capacity: Jobs it is planned to run at once in dirty hours; `None` where these are like others.
         busy: Jobs that run there now.
         full_h: Hours in which the plan leaves no place free.
         peak: Most planned jobs at once.
@@ -79,6 +80,7 @@ class PricedSite:
 
     name: str
     capacity: int | None
+    dirty_capacity: int | None
     busy: int
     full_h: float
     peak: int
@@ -132,6 +134,11 @@ class ShownPlan:
         return any(series.simulated for series in self.queue.outlook.values())
 
     @property
+    def limited(self) -> bool:
+        """Whether any site has a limit, if only in dirty hours."""
+        return _is_limited(self.queue)
+
+    @property
     def _counted(self) -> list[PlannedJob]:
         return [job for job in self.jobs if None not in (job.gco2, job.at_once_gco2, job.unlimited_gco2)]
 
@@ -150,7 +157,7 @@ def shown_plan(queue: WaitingQueue) -> ShownPlan:
     unlimited = as_problem(queue, with_capacity=False)
     assert unlimited is not None  # noqa: S101  There is one with capacity.
     plan = plan_fleet(problem)
-    free = plan_fleet(unlimited) if queue.capacity else plan
+    free = plan_fleet(unlimited) if _is_limited(queue) else plan
     at_once = _at_once_gco2(queue, problem)
     by_run = {job.run_id: job for job in queue.jobs}
     # The plan knows runs by their ids; people know them by their names.
@@ -176,6 +183,10 @@ def shown_plan(queue: WaitingQueue) -> ShownPlan:
     end = problem.slot_start(problem.slots)
     sites = tuple(_priced(problem, plan, queue))
     return ShownPlan(queue, tuple(planned), sites, end, plan.gap, tuple(remarks))
+
+
+def _is_limited(queue: WaitingQueue) -> bool:
+    return bool(queue.capacity) or any(site.dirty_capacity is not None for site in queue.sites)
 
 
 def _at_once_gco2(queue: WaitingQueue, problem: FleetProblem) -> Mapping[str, float]:
@@ -211,23 +222,30 @@ def _priced(problem: FleetProblem, plan: FleetPlan, queue: WaitingQueue) -> Iter
     for one in plan.assignments:
         if one.site is not None:
             used[row[one.site], list(one.slots)] += 1
-    for number, site in enumerate(problem.sites):
+    for number, (site, said) in enumerate(zip(problem.sites, queue.sites, strict=True)):
         prices = plan.shadow_price[site.name]
-        full = (
-            used[number] >= site.capacity
-            if site.capacity is not None
-            else np.zeros(problem.slots, dtype=bool)
-        )
+        full = used[number] >= _places(site)
         dearest = int(prices.argmax())
         yield PricedSite(
             name=site.name,
             capacity=queue.capacity.get(site.name),
+            dirty_capacity=said.dirty_capacity,
             busy=queue.busy.get(site.name, 0),
             full_h=float(full.sum() * problem.step_hours),
             peak=int(used[number].max()),
             one_more_gco2=float(prices.sum()),
             dearest_at=problem.slot_start(dearest) if prices[dearest] > _NOTABLE_GCO2 else None,
         )
+
+
+def _places(site: FleetSite) -> Floats:
+    """In each slot, shape (slots,); infinite where nothing limits them."""
+    places = np.full(len(site.gco2_per_kwh), np.inf)
+    if site.capacity is not None:
+        places = np.minimum(places, site.capacity)
+    if site.ceiling is not None:
+        places = np.minimum(places, [site.ceiling(float(value)) for value in site.gco2_per_kwh])
+    return places
 
 
 def as_document(shown: ShownPlan) -> dict[str, Any]:
@@ -254,6 +272,7 @@ def as_document(shown: ShownPlan) -> dict[str, Any]:
             {
                 "site": site.name,
                 "capacity": site.capacity,
+                "dirty_capacity": site.dirty_capacity,
                 "busy": site.busy,
                 "full_h": site.full_h,
                 "peak": site.peak,
@@ -296,7 +315,7 @@ def headline(shown: ShownPlan) -> str:
 
 def capacity_sentence(shown: ShownPlan) -> str:
     """What the limits cost, in a sentence."""
-    if not shown.queue.capacity:
+    if not shown.limited:
         return "No site has a limit, so capacity costs nothing."
     cost = format_grams(max(0.0, shown.capacity_gco2))
     return (
@@ -329,9 +348,10 @@ SITE_HEAD = (
 
 def site_cells(site: PricedSite) -> list[str]:
     """A site's row."""
+    dirty = "" if site.dirty_capacity is None else f" (dirty: {site.dirty_capacity})"
     return [
         site.name,
-        "no limit" if site.capacity is None else str(site.capacity),
+        f"{'no limit' if site.capacity is None else site.capacity}{dirty}",
         str(site.busy),
         str(site.peak),
         f"{site.full_h:g} h",

@@ -81,7 +81,22 @@ def test_a_limit_spreads_jobs_and_its_price_is_what_it_costs() -> None:
     assert (site.capacity, site.peak, site.full_h) == (1, 1, 4)
     assert site.one_more_gco2 > 0
     assert site.dearest_at is not None
-    assert "no limit" not in capacity_sentence(tight)
+    assert capacity_sentence(roomy).startswith("No site has a limit")
+    assert "limits cost" in capacity_sentence(tight)
+
+
+def test_a_ceiling_for_dirty_hours_is_a_limit_too() -> None:
+    dirty = FAST.model_copy(update={"dirty_gco2_per_kwh": 50.0, "dirty_capacity": 1})
+    jobs = [waiting(f"job-{k}", FLEXIBLE, sites=(dirty,)) for k in range(4)]
+    shown = shown_plan(queue(*jobs))
+    assert len({one.start for one in shown.jobs}) == 4
+    # With room for all, the four of them run in the dip, at 10 g each.
+    assert shown.capacity_gco2 == pytest.approx(shown.total("gco2") - 4 * 10)
+    assert shown.capacity_gco2 > 1
+    assert "limits cost" in capacity_sentence(shown)
+    (site,) = shown.sites
+    assert (site.capacity, site.dirty_capacity, site.peak, site.full_h) == (None, 1, 1, 4)
+    assert "no limit (dirty: 1)" in text_of(shown)
 
 
 def test_what_does_not_fit_is_sacrificed_by_urgency_and_named() -> None:
