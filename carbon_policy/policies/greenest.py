@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode
 from carbon_policy.domain.site import Site
@@ -16,13 +17,20 @@ from carbon_policy.policies.options import (
     offer_of,
     option_at,
 )
-from carbon_policy.policies.ranking import Key, by_grams, ranked_by, weighs_service
+from carbon_policy.policies.ranking import (
+    Key,
+    by_grams,
+    greener,
+    ranked_by,
+    saved_share,
+    saves,
+    weighs_service,
+)
 from carbon_policy.policies.replan import kept_or_changed, standing_plan
 from carbon_policy.policies.risk import Hedge
 from carbon_policy.policies.verdict import Verdict, grams_change
 
-# By so much two sums of the same hours may differ.
-_ROUNDING = 1e-9
+_NO_TIME = timedelta(0)
 
 
 def greenest(evidence: Evidence, reference: Site) -> Verdict:
@@ -79,12 +87,11 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
     if best_now is None:
         return _no_start_now(evidence, reference, market)
     best_later = min(market.later, key=market.best, default=None)
-    tempting = best_later
     if best_later is not None and _worth_waiting(evidence, market, best_later, best_now):
-        best_later = _sure(evidence, market, best_later, best_now)
-        if best_later is not None:
-            return _wait(evidence, reference, market, best_later, best_now)
-        code, why = ReasonCode.TOO_UNCERTAIN, _uncertain_because(evidence, tempting, best_now)
+        sure = _sure(evidence, market, best_later, best_now)
+        if sure is not None:
+            return _wait(evidence, reference, market, sure, best_now)
+        code, why = ReasonCode.TOO_UNCERTAIN, _uncertain_because(evidence, best_later, best_now)
     elif best_later is None:
         code, why = ReasonCode.NO_ROOM_TO_WAIT, "it has no window to wait in, or its deadline leaves no room"
         if evidence.settings.ranking.carbon == 0:
@@ -92,8 +99,8 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
                 ReasonCode.GREENEST_NOW,
                 "its ranking gives carbon no weight, so nothing is waited for",
             )
-    elif (share := _saved_share(best_later, best_now)) > _ROUNDING:
-        code = ReasonCode.SAVING_TOO_SMALL
+    elif greener(best_later, best_now):
+        code, share = ReasonCode.SAVING_TOO_SMALL, saved_share(best_later, best_now)
         why = f"waiting would save {share:.1%}, less than the {evidence.spec.minimum_saving:.0%} asked for"
     else:
         code, why = ReasonCode.GREENEST_NOW, "no later start in its window is greener"
@@ -145,13 +152,14 @@ def _best_now(evidence: Evidence, market: _Market, reference: Site) -> Option | 
         # What has waited for a site was asked for its saving when it was deferred, and is not asked again.
         return min(now, key=market.best, default=None)
     return min(
-        (option for option in now if option is base or _saves(evidence, option, base)), key=market.best
+        (option for option in now if option is base or saves(evidence, option, base, _NO_TIME)),
+        key=market.best,
     )
 
 
 def _worth_waiting(evidence: Evidence, market: _Market, later: Option, now: Option) -> bool:
     preferred = not weighs_service(evidence.settings.ranking) or market.best(later) < market.best(now)
-    return preferred and _saves(evidence, later, now)
+    return preferred and saves(evidence, later, now, later.start - now.start)
 
 
 def _sure(evidence: Evidence, market: _Market, later: Option, now: Option) -> Option | None:
@@ -166,27 +174,10 @@ def _sure(evidence: Evidence, market: _Market, later: Option, now: Option) -> Op
     return best if best is not None and _worth_waiting(evidence, market, best, now) else None
 
 
-def _saves(evidence: Evidence, option: Option, base: Option) -> bool:
-    """Whether an option saves enough against another to be worth a change."""
-    if option.gco2 is None or base.gco2 is None:
-        return False
-    waited_h = max(0.0, (option.start - base.start).total_seconds() / 3600)
-    asked = evidence.spec.minimum_saving + evidence.settings.wait_cost(base.finish - base.start) * waited_h
-    return option.gco2 < base.gco2 and option.gco2 <= base.gco2 * (1 - asked)
-
-
-def _saved_share(option: Option, other: Option) -> float:
-    """The share of the other's grams that an option is expected to save; 0 where either is unknown."""
-    if option.gco2 is None or not other.gco2:
-        return 0.0
-    return 1 - option.gco2 / other.gco2
-
-
-def _uncertain_because(evidence: Evidence, tempting: Option | None, now: Option) -> str:
-    share = _saved_share(tempting, now) if tempting is not None else 0.0
+def _uncertain_because(evidence: Evidence, tempting: Option, now: Option) -> str:
     return (
-        f"waiting is expected to save {share:.1%}, but not when the forecast errs as a job with risk"
-        f" {evidence.spec.risk.value!r} allows for"
+        f"waiting is expected to save {saved_share(tempting, now):.1%}, but not when the forecast errs as"
+        f" a job with risk {evidence.spec.risk.value!r} allows for"
     )
 
 

@@ -15,13 +15,12 @@ from carbon_policy.policies.greenest import greenest
 from carbon_policy.policies.load import Load, load_on
 from carbon_policy.policies.needs import eligible_sites
 from carbon_policy.policies.options import later_option, offer_of, option_at
+from carbon_policy.policies.ranking import greener, saved_share, saves
 from carbon_policy.policies.replan import kept_or_changed
 from carbon_policy.policies.slices import SlicePlan, plan_slices
 from carbon_policy.policies.verdict import Verdict, grams_change
 
 _NO_TIME = timedelta(0)
-# By so much two sums of the same hours may differ.
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,8 @@ def _why_through(
     if other is None:
         why = "it has no window to rest or to wait in, or its deadline leaves no room"
         return ReasonCode.NO_ROOM_TO_WAIT, f"{runs}: {why}."
-    if (share := 1 - (other.gco2 or 0.0) / through.gco2 if through.gco2 else 0.0) > _ROUNDING:
+    if greener(other, through):
+        share = saved_share(other, through)
         why = f"breaks or a wait would save {share:.1%}, less than the {evidence.spec.minimum_saving:.0%} asked for"
         return ReasonCode.SAVING_TOO_SMALL, f"{runs}: {why}."
     return ReasonCode.GREENEST_NOW, f"{runs}: no later start and no break in its window is greener."
@@ -234,7 +234,7 @@ def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
     if later is not None and not later.slices and not begun:
         # Of starts that are as green as each other each job takes its own.
         spread = later_option(evidence, offer_of(evidence, site))
-        later = spread if spread is not None and not _greener(later, spread) else later
+        later = spread if spread is not None and not greener(later, spread) else later
     return _Offer(through, sliced, later)
 
 
@@ -311,15 +311,8 @@ def _best_through(evidence: Evidence, options: Sequence[Option | None], referenc
 
 def _saves(evidence: Evidence, option: Option, base: Option) -> bool:
     """Whether an option saves enough against another to be worth a change."""
-    if option.gco2 is None or base.gco2 is None:
-        return False
-    longer_h = max(0.0, (option.finish - base.finish).total_seconds() / 3600)
-    asked = evidence.spec.minimum_saving + evidence.settings.wait_cost(base.finish - base.start) * longer_h
-    return _greener(option, base) and option.gco2 <= base.gco2 * (1 - asked)
-
-
-def _greener(option: Option, other: Option) -> bool:
-    return (option.gco2 or 0.0) < (other.gco2 or 0.0) * (1 - _ROUNDING)
+    # To rest is to wait, so all that it is done later counts.
+    return saves(evidence, option, base, option.finish - base.finish)
 
 
 def _cheapest(options: Sequence[Option | None]) -> Option | None:

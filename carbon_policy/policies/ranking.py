@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from carbon_policy.domain.decision import Evidence, Option, Ranking
 
 _UNSAID = 0.5
+
+# By so much two sums of the same hours may differ: less is arithmetic's saving, and not a job's.
+_ROUNDING = 1e-9
 
 Key = Callable[[Option], tuple[float, float, str]]
 """The lower, the better; equals are told apart by the earlier finish, then by name."""
@@ -50,6 +54,34 @@ def ranked_by(evidence: Evidence, on_offer: Sequence[Option]) -> Key:
         return (-round(score, 9), option.finish.timestamp(), option.site)
 
     return key
+
+
+def saved_share(option: Option, base: Option) -> float:
+    """The share of the base's grams that an option is expected to save; 0 where either is unknown."""
+    if option.gco2 is None or not base.gco2:
+        return 0.0
+    return 1 - option.gco2 / base.gco2
+
+
+def greener(option: Option, base: Option) -> bool:
+    """Whether an option is expected to emit less than another, by more than sums are rounded."""
+    return saved_share(option, base) > _ROUNDING
+
+
+def saves(evidence: Evidence, option: Option, base: Option, waited: timedelta) -> bool:
+    """Whether an option saves enough against another to be worth a change.
+
+    Args:
+        evidence: What is known; `minimum_saving` and the price of waiting are asked.
+        option: What is tempting.
+        base: What would be done otherwise.
+        waited: How much later than the base it is; less than nothing is nothing.
+    """
+    if option.gco2 is None or base.gco2 is None:
+        return False
+    waited_h = max(0.0, waited.total_seconds() / 3600)
+    asked = evidence.spec.minimum_saving + evidence.settings.wait_cost(base.finish - base.start) * waited_h
+    return greener(option, base) and option.gco2 <= base.gco2 * (1 - asked)
 
 
 def by_grams(option: Option) -> tuple[float, float, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 
 from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode
@@ -9,6 +10,7 @@ from carbon_policy.domain.job import Urgency
 from carbon_policy.domain.signal import IntensitySeries, quantile_gco2_per_kwh
 from carbon_policy.domain.site import Site, Tier
 from carbon_policy.policies.options import eligible_sites, later_option, offer_of, option_at
+from carbon_policy.policies.ranking import saves
 from carbon_policy.policies.verdict import Verdict
 
 
@@ -91,11 +93,8 @@ def _first_low_start(evidence: Evidence, site: Site, series: IntensitySeries, lo
                 return option_at(evidence, site, start)
     best = later_option(evidence, offer)
     now = option_at(evidence, site, evidence.now)
-    if best is None or best.gco2 is None or now.gco2 is None:
-        return None
-    return (
-        best if best.gco2 <= now.gco2 * (1 - evidence.spec.minimum_saving) and best.gco2 < now.gco2 else None
-    )
+    # These rules put no price on waiting.
+    return best if best is not None and saves(evidence, best, now, timedelta(0)) else None
 
 
 def _saving_eco(evidence: Evidence, reference: Site, at_once: Option) -> Option | None:

@@ -180,6 +180,13 @@ def test_a_saving_below_the_minimum_is_not_waited_for() -> None:
     assert (decision.action, decision.reason) == (Action.RUN, ReasonCode.SAVING_TOO_SMALL)
 
 
+@pytest.mark.parametrize("intensity", [77.7, 123.456, 300.1])
+def test_a_flat_outlook_is_not_waited_for_though_any_saving_were_enough(intensity: float) -> None:
+    known = _evidence([intensity] * 12, expected_duration="67m", finish_within="12h", minimum_saving=0.0)
+    decision = decide(known)
+    assert (decision.action, decision.reason) == (Action.RUN, ReasonCode.GREENEST_NOW)
+
+
 def test_a_job_longer_than_the_outlook_runs_and_says_why() -> None:
     decision = decide(_evidence([100] * 5, expected_duration="6h", finish_within="20h"))
     assert (decision.action, decision.reason) == (Action.RUN, ReasonCode.HORIZON_TOO_SHORT)
