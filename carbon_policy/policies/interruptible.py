@@ -15,7 +15,7 @@ from carbon_policy.policies.greenest import greenest
 from carbon_policy.policies.load import Load, load_on
 from carbon_policy.policies.needs import eligible_sites
 from carbon_policy.policies.options import later_option, offer_of, option_at
-from carbon_policy.policies.ranking import greener, saved_share, saves
+from carbon_policy.policies.ranking import by_grams, by_grams_and_money, greener, saved_share, saves
 from carbon_policy.policies.replan import kept_or_changed
 from carbon_policy.policies.slices import SlicePlan, plan_slices
 from carbon_policy.policies.verdict import Verdict, grams_change
@@ -66,7 +66,7 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
     spec = evidence.spec
     offers = {site.name: _offer(evidence, site, reference) for site in eligible_sites(evidence)}
     through = _best_through(evidence, [offer.through for offer in offers.values()], reference)
-    later = _cheapest([offer.later for offer in offers.values()])
+    later = _best(evidence, [offer.later for offer in offers.values()])
     if through is None and _is_running(evidence):
         return Verdict(
             Action.RUN,
@@ -80,7 +80,7 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
     alternatives = tuple(
         sorted(
             (o for offer in offers.values() for o in (offer.through, offer.sliced, offer.later) if o),
-            key=lambda option: (option.gco2 or 0.0, option.start, option.site),
+            key=by_grams,
         )
     )
     if through is None:
@@ -92,7 +92,7 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
             f"May not start now; planned for {later.start:%Y-%m-%d %H:%M} UTC on {later.site}.",
             alternatives,
         )
-    sliced = _cheapest([offer.sliced for offer in offers.values()])
+    sliced = _best(evidence, [offer.sliced for offer in offers.values()])
     best_now = sliced if sliced is not None and _saves(evidence, sliced, through) else through
     if later is not None and _saves(evidence, later, best_now):
         if evidence.deferrals < spec.max_deferrals:
@@ -114,7 +114,7 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
             f" {at_once.site}.",
             alternatives,
         )
-    other = _cheapest([sliced, later])
+    other = _best(evidence, [sliced, later])
     return Verdict(Action.RUN, through, *_why_through(evidence, through, other, at_once), alternatives)
 
 
@@ -304,9 +304,11 @@ def _best_through(evidence: Evidence, options: Sequence[Option | None], referenc
     base = next((option for option in options if option and option.site == reference.name), None)
     if base is None or evidence.deferrals:
         # What has waited for a site was asked for its saving when it was deferred, and is not asked again.
-        return _cheapest(options)
-    worth_it = [option for option in options if option and _saves(evidence, option, base)]
-    return _cheapest(worth_it) or base
+        return _best(evidence, options)
+    return _best(
+        evidence,
+        [option for option in options if option and (option is base or _saves(evidence, option, base))],
+    )
 
 
 def _saves(evidence: Evidence, option: Option, base: Option) -> bool:
@@ -315,10 +317,8 @@ def _saves(evidence: Evidence, option: Option, base: Option) -> bool:
     return saves(evidence, option, base, option.finish - base.finish)
 
 
-def _cheapest(options: Sequence[Option | None]) -> Option | None:
-    """The option with the fewest grams; the earliest finish, then the first named, where equal."""
+def _best(evidence: Evidence, options: Sequence[Option | None]) -> Option | None:
+    """The option with the fewest grams, money weighed in; `None` where there is none."""
     return min(
-        (option for option in options if option is not None),
-        key=lambda option: (option.gco2 or 0.0, option.finish, option.site),
-        default=None,
+        (option for option in options if option is not None), key=by_grams_and_money(evidence), default=None
     )

@@ -34,7 +34,7 @@ def ranked_by(evidence: Evidence, on_offer: Sequence[Option]) -> Key:
     """
     ranking = evidence.settings.ranking
     if not weighs_service(ranking):
-        return _by_grams(evidence)
+        return by_grams_and_money(evidence)
     sites = {site.name: site for site in evidence.sites}
     criteria: tuple[tuple[float, Callable[[Option], float | None], bool], ...] = (
         (ranking.carbon, lambda option: option.gco2, False),
@@ -90,7 +90,8 @@ def by_grams(option: Option) -> tuple[float, float, str]:
     return (grams, option.energy_kwh, option.site)
 
 
-def _by_grams(evidence: Evidence) -> Key:
+def by_grams_and_money(evidence: Evidence) -> Key:
+    """The fewest grams first, money weighed in at `price_weight_gco2_per_unit`, as a sorting key."""
     weight = evidence.settings.price_weight_gco2_per_unit
 
     def key(option: Option) -> tuple[float, float, str]:

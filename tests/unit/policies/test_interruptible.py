@@ -322,3 +322,16 @@ def test_slices_are_for_jobs_that_are_placed_by_expected_grams_alone() -> None:
     assert (careful.reason, careful.slices) == (ReasonCode.TOO_UNCERTAIN, ())
     served = PolicySettings(ranking={"latency": 1.0})
     assert decide(known_of(VALLEYS, settings=served)).action is Action.RUN
+
+
+def test_money_is_weighed_in_as_of_a_job_without_breaks() -> None:
+    dear, green = (
+        FAST.model_copy(update={"name": name, "price_per_hour": 3.0}) for name in ("dear", "green")
+    )
+    green = green.model_copy(update={"power_w": 40.0})
+    cheap = green.model_copy(update={"name": "cheap", "power_w": 45.0, "price_per_hour": 1.0})
+    weighed = PolicySettings(price_weight_gco2_per_unit=10.0)
+    for values, reason in ((VALLEYS, ReasonCode.GREENER_SLICES), ([50.0] * 12, ReasonCode.GREENER_SITE)):
+        for settings_, site in ((PolicySettings(), "green"), (weighed, "cheap")):
+            verdict = verdict_on(known_of(values, sites=(dear, green, cheap), settings=settings_))
+            assert (verdict.reason, verdict.option.site) == (reason, site)
