@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 EXAMPLES = (
     "carbon-policy backtest de.csv",
@@ -80,6 +77,7 @@ def backtest(
     from carbon_policy.cli.console import err, out, warn
     from carbon_policy.cli.plotting import check_plot
     from carbon_policy.cli.traces import of_file, of_store
+    from carbon_policy.cli.words import day_or_moment
     from carbon_policy.domain.errors import InvalidInputError
     from carbon_policy.domain.times import parse_duration
     from carbon_policy.grid.trace_columns import TraceLayout
@@ -98,7 +96,7 @@ def backtest(
     )
     histories = of_file(file, zone or [], layout) if file is not None else of_store(store or [])
     refit_every = parse_duration(refit) if refit else None
-    done = scored(histories, _day(test_from), refit_every)
+    done = scored(histories, None if test_from is None else day_or_moment(test_from), refit_every)
     for remark in done.remarks:
         warn(remark)
     if plot is not None:
@@ -110,17 +108,3 @@ def backtest(
         return
     console = out()
     console.print(backtest_view(done))
-
-
-def _day(text: str | None) -> datetime | None:
-    """A day's beginning, or a time with its zone."""
-    from datetime import UTC, date, datetime, time
-
-    from carbon_policy.domain.times import parse_moment
-
-    if text is None:
-        return None
-    try:
-        return datetime.combine(date.fromisoformat(text.strip()), time.min, UTC)
-    except ValueError:
-        return parse_moment(text)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from carbon_policy.cli.simulate_rules import Knowledge, Rule
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 EXAMPLES = (
     "carbon-policy simulate --jobs jobs.csv --trace grid.csv.gz --zone DE",
@@ -98,6 +95,7 @@ def simulate(
         write_png,
     )
     from carbon_policy.cli.simulate_world import build
+    from carbon_policy.cli.words import day_or_moment
     from carbon_policy.domain.times import parse_duration
     from carbon_policy.grid.trace_columns import TraceLayout
     from carbon_policy.grid.trace_file import load_trace
@@ -112,7 +110,7 @@ def simulate(
         built = build(
             read,
             series,
-            begin=_day(begin),
+            begin=None if begin is None else day_or_moment(begin),
             slot=parse_duration(slot),
             max_wait=parse_duration(max_wait),
             knowledge=forecast,
@@ -137,17 +135,3 @@ def _check(path: Path | None, suffix: str) -> None:
 
     if path is not None and path.suffix.lower() != suffix:
         raise InvalidInputError(f"{path.name} must end in {suffix}.")
-
-
-def _day(text: str | None) -> datetime | None:
-    """A day's beginning, or a time with its zone."""
-    from datetime import UTC, date, datetime, time
-
-    from carbon_policy.domain.times import parse_moment
-
-    if text is None:
-        return None
-    try:
-        return datetime.combine(date.fromisoformat(text.strip()), time.min, UTC)
-    except ValueError:
-        return parse_moment(text)

@@ -1,8 +1,10 @@
-"""Numbers and times as commands write them."""
+"""Numbers and times as commands write and read them."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, date, datetime, time
+
+from carbon_policy.domain.times import parse_moment
 
 
 def counted(count: int, what: str) -> str:
@@ -18,3 +20,15 @@ def moment(at: datetime) -> str:
 def iso(at: datetime) -> str:
     """A UTC moment for data."""
     return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def day_or_moment(text: str) -> datetime:
+    """A day's beginning, or a time with its zone, UTC.
+
+    Raises:
+        InvalidInputError: It is neither.
+    """
+    try:
+        return datetime.combine(date.fromisoformat(text.strip()), time.min, UTC)
+    except ValueError:
+        return parse_moment(text)
