@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from carbon_policy.domain.budget import Budget, BudgetUse
+from carbon_policy.domain.budget import BudgetUse
 from carbon_policy.domain.estimate import Estimate
 from carbon_policy.domain.job import JobSpec
 from carbon_policy.orchestration.directory import Directory
@@ -40,7 +40,7 @@ def experience_of(
     spec: JobSpec,
     settings: CarbonSettings,
     *,
-    flow: str,
+    flow: Callable[[], str],
     deployment: str,
     parameters: Mapping[str, Any],
     tags: Collection[str],
@@ -52,49 +52,39 @@ def experience_of(
         directory: The team's choices.
         spec: What is said of the job.
         settings: Where the ledger is.
-        flow: Its name, as the ledger has it.
+        flow: Gives its name, as the ledger has it; not asked where there is no ledger.
         deployment: The name of the user's deployment.
         parameters: Of the run.
         tags: Of the run.
         now: UTC.
     """
-    budgets = directory.policy.budgets
+    counting = [budget for budget in directory.policy.budgets if not budget.tag or budget.tag in tags]
     address = _address(settings)
     if address is None:
         # Nothing was recorded here yet, so nothing is learnt and nothing is used.
-        return Experience(budgets=tuple(BudgetUse(budget=one) for one in budgets if _counts(one, tags)))
+        return Experience(budgets=tuple(BudgetUse(budget=one) for one in counting))
 
-    def estimates() -> tuple[Mapping[str, Estimate], Collection[str]]:
+    def estimates() -> Mapping[str, Estimate]:
         from carbon_policy.orchestration.learnt import estimates_for
 
         return estimates_for(
             address,
-            flow=flow,
+            flow=flow(),
             deployment=deployment,
             sites=directory.sites,
             parameters=parameters,
             spec=spec,
         )
 
-    def uses() -> tuple[Collection[BudgetUse], Collection[str]]:
+    def uses() -> tuple[BudgetUse, ...]:
         from carbon_policy.orchestration.spending import budget_uses
 
-        return budget_uses(address, budgets, tags, now)
+        return budget_uses(address, counting, now)
 
-    nothing: Mapping[str, Estimate] = {}
-    unknown: Collection[BudgetUse] = ()
-    known, notes = _asked(estimates, nothing, "Nothing could be learnt from past runs")
-    used, failed = unknown, notes
-    if budgets:
-        used, failed = _asked(
-            uses, unknown, "Budgets could not be looked up, so none is held against the job"
-        )
-        failed = (*notes, *failed)
-    return Experience(known, tuple(used), tuple(failed))
-
-
-def _counts(budget: Budget, tags: Collection[str]) -> bool:
-    return not budget.tag or budget.tag in tags
+    notes: list[str] = []
+    learnt = _asked(estimates, "Nothing was learnt from past runs", notes)
+    used = _asked(uses, "Budgets were not looked at", notes) if counting else ()
+    return Experience(learnt or {}, used or (), tuple(notes))
 
 
 def _address(settings: CarbonSettings) -> str | None:
@@ -105,11 +95,10 @@ def _address(settings: CarbonSettings) -> str | None:
     return address
 
 
-def _asked(
-    ask: Callable[[], tuple[T, Collection[str]]], otherwise: T, what_failed: str
-) -> tuple[T, Collection[str]]:
-    """An answer, which does not keep a decision waiting for long, or what to go on with."""
+def _asked(ask: Callable[[], T], what_failed: str, notes: list[str]) -> T | None:
+    """An answer; where there is none, a note says why."""
     try:
         return ask()
     except Exception as error:  # The ledger is a help and never a need.
-        return otherwise, [f"{what_failed}: {str(error) or type(error).__name__}"]
+        notes.append(f"{what_failed}: {str(error) or type(error).__name__}")
+        return None

@@ -30,8 +30,8 @@ def estimates_for(
     sites: Sequence[Site],
     parameters: Mapping[str, Any],
     spec: JobSpec,
-) -> tuple[dict[str, Estimate], tuple[str, ...]]:
-    """Site to the job's duration and energy there, learnt or as given. No failure blocks a job.
+) -> dict[str, Estimate]:
+    """Site to the job's duration and energy there, learnt or as given.
 
     Args:
         url: The ledger's.
@@ -41,19 +41,14 @@ def estimates_for(
         parameters: What the run is called with.
         spec: What is said of the job.
 
-    Returns:
-        The estimates, none where the ledger gave no answer, and notes for people.
+    Raises:
+        SetupError: The ledger cannot be read.
+        SourceUnavailableError: It took too long.
     """
 
     def ask() -> list[PastRun]:
         with Ledger(url, PATIENCE_S) as ledger:
             return ledger.past_runs(flow, deployment)
 
-    try:
-        past = within(PATIENCE_S, ask, "the ledger")
-        found = within(
-            LEARNING_S, lambda: estimates(past, sites, plain_parameters(parameters), spec), "learning"
-        )
-    except Exception as error:
-        return {}, (f"Nothing was learnt from past runs: {str(error) or type(error).__name__}",)
-    return found, ()
+    past = within(PATIENCE_S, ask, "the ledger")
+    return within(LEARNING_S, lambda: estimates(past, sites, plain_parameters(parameters), spec), "learning")

@@ -1,8 +1,8 @@
-"""What is used of the budgets that count a run, from the ledger."""
+"""What is used of budgets, from the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from carbon_policy.domain.budget import Budget, BudgetUse
@@ -15,42 +15,28 @@ PATIENCE_S = 5.0
 """For how long a decision waits for the ledger."""
 
 
-def budget_uses(
-    url: str, budgets: Sequence[Budget], tags: Iterable[str], now: datetime
-) -> tuple[tuple[BudgetUse, ...], tuple[str, ...]]:
-    """The budgets that count a run with these tags, and what was used of each in this calendar month (UTC).
+def budget_uses(url: str, budgets: Sequence[Budget], now: datetime) -> tuple[BudgetUse, ...]:
+    """The budgets, and what was used of each in this calendar month (UTC).
 
-    A run counts once it is in the ledger, in the month in which it started. No failure blocks a job: where the
-    ledger gives no answer there are no uses, and a note says why.
+    A run counts once it is in the ledger, in the month in which it started.
 
     Args:
         url: The ledger's.
-        budgets: The team's.
-        tags: The run's.
+        budgets: Those that count the run.
         now: Aware.
 
-    Returns:
-        The uses, and notes for people.
+    Raises:
+        SetupError: The ledger cannot be read.
+        SourceUnavailableError: It took too long.
     """
-    mine = {"", *tags}
-    counting = [budget for budget in budgets if budget.tag in mine]
-    if not counting:
-        return (), ()
     since = parse_moment(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     until = (since + timedelta(days=32)).replace(day=1)
 
     def ask() -> dict[str, Spent]:
         with Ledger(url, PATIENCE_S) as ledger:
-            return ledger.spent({budget.tag for budget in counting}, since, until)
+            return ledger.spent({budget.tag for budget in budgets}, since, until)
 
-    try:
-        found = within(PATIENCE_S, ask, "the ledger")
-    except Exception as error:
-        return (), (f"Budgets were not looked at: {str(error) or type(error).__name__}",)
-    return (
-        tuple(
-            BudgetUse(budget=one, used_gco2=found[one.tag].gco2, used_cost=found[one.tag].cost)
-            for one in counting
-        ),
-        (),
+    found = within(PATIENCE_S, ask, "the ledger")
+    return tuple(
+        BudgetUse(budget=one, used_gco2=found[one.tag].gco2, used_cost=found[one.tag].cost) for one in budgets
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -79,7 +80,7 @@ class World:
                 directory,
                 spec,
                 self.settings,
-                flow=self.flow_name(run.flow_id),
+                flow=partial(self.flow_name, run.flow_id),
                 deployment=deployment.name,
                 parameters=run.parameters,
                 tags=run.tags,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from prefect.settings import PREFECT_HOME, temporary_settings
 from carbon_policy.domain.budget import Budget, BudgetUse
 from carbon_policy.domain.chain import ChainStep
 from carbon_policy.domain.decision import Evidence, Plan
+from carbon_policy.domain.errors import SourceUnavailableError
 from carbon_policy.domain.estimate import Estimate, EstimateBasis
 from carbon_policy.domain.precedence import RUN, resolve
 from carbon_policy.domain.signal import IntensitySeries
@@ -114,40 +116,64 @@ def test_nobody_is_asked_for_a_job_that_goes_whatever_they_say(said: dict[str, A
 class TestLedger:
     """What the ledger is asked for, and what becomes of its failures."""
 
-    def asked(self, **policy: Any) -> Experience:
+    BUDGETS = (Budget(gco2=5), Budget(tag="mine", gco2=1), Budget(tag="others", gco2=1))
+
+    @pytest.fixture
+    def file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """Where the settings say that the ledger is."""
+        file = tmp_path / "ledger.db"
+        monkeypatch.setenv("PREFECT_INTEGRATIONS_CARBON_LEDGER_URL", f"sqlite:///{file}")
+        return file
+
+    def asked(self, flow: Callable[[], str] = lambda: "train", **policy: Any) -> Experience:
         return experience_of(
             directory(**policy),
             resolve({RUN: {}}).spec,
             CarbonSettings(),
-            flow="train",
+            flow=flow,
             deployment="nightly",
             parameters={"epochs": 3},
             tags=["mine"],
             now=NOW,
         )
 
-    def test_without_one_nothing_is_used_and_nothing_opened(self, tmp_path: Path) -> None:
-        budgets = [Budget(gco2=5), Budget(tag="mine", gco2=1), Budget(tag="others", gco2=1)]
+    def test_without_one_nothing_is_used_opened_or_asked(self, tmp_path: Path) -> None:
         with temporary_settings({PREFECT_HOME: tmp_path}):
-            found = self.asked(budgets=budgets)
-        assert found == Experience(budgets=tuple(BudgetUse(budget=one) for one in budgets[:2]))
+            found = self.asked(pytest.fail, budgets=list(self.BUDGETS))
+        assert found == Experience(budgets=tuple(BudgetUse(budget=one) for one in self.BUDGETS[:2]))
         assert list(tmp_path.iterdir()) == []
 
-    def test_one_that_fails_is_a_note(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        def fails(*_: object, **__: object) -> Any:
-            raise RuntimeError("no such table")
+    def test_one_that_cannot_be_read_is_two_notes(self, file: Path) -> None:
+        file.write_text("no database at all, and long enough to be none" * 40)
+        found = self.asked(budgets=list(self.BUDGETS))
+        learnt, budgets = found.notes
+        assert learnt.startswith("Nothing was learnt from past runs: The store at ")
+        assert budgets.startswith("Budgets were not looked at: The store at ")
+        assert (found.estimates, found.budgets) == ({}, ())
 
-        monkeypatch.setenv("PREFECT_INTEGRATIONS_CARBON_LEDGER_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
-        monkeypatch.setattr(learnt, "estimates_for", fails)
-        monkeypatch.setattr(spending, "budget_uses", fails)
-        assert self.asked(budgets=[Budget(gco2=5)]).notes == (
-            "Nothing could be learnt from past runs: no such table",
-            "Budgets could not be looked up, so none is held against the job: no such table",
+    @pytest.mark.usefixtures("file")
+    def test_one_that_hangs_is_two_notes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def hangs(seconds: float, _call: Any, what: str) -> None:
+            raise SourceUnavailableError(f"{what} gave no answer within {seconds:g} s")
+
+        for module in (learnt, spending):
+            monkeypatch.setattr(module, "within", hangs)
+        assert self.asked(budgets=list(self.BUDGETS)).notes == (
+            "Nothing was learnt from past runs: the ledger gave no answer within 5 s",
+            "Budgets were not looked at: the ledger gave no answer within 5 s",
         )
 
-    def test_what_it_says_comes_through(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        monkeypatch.setenv("PREFECT_INTEGRATIONS_CARBON_LEDGER_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
-        found = self.asked(budgets=[Budget(gco2=5)])
+    @pytest.mark.usefixtures("file")
+    def test_what_it_says_comes_through(self) -> None:
+        found = self.asked(budgets=list(self.BUDGETS))
         assert set(found.estimates) == {"fast", "gpu", "eco"}
-        assert found.budgets == (BudgetUse(budget=Budget(gco2=5)),)
+        assert found.budgets == tuple(BudgetUse(budget=one) for one in self.BUDGETS[:2])
         assert found.notes == ()
+
+    @pytest.mark.usefixtures("file")
+    def test_of_budgets_it_is_asked_only_where_one_counts_the_run(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(spending, "budget_uses", pytest.fail)
+        assert self.asked().notes == ()
+        assert self.asked(budgets=[self.BUDGETS[2]]).notes == ()
