@@ -223,6 +223,11 @@ class Evidence(BaseModel):
     budgets: tuple[BudgetUse, ...] = ()
 
     @property
+    def is_running(self) -> bool:
+        """Whether the job is asked about in one of its slices, and not while it waits."""
+        return self.progress > 0 and self.plan is None
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """Notes and findings as sentences, for people."""
         return (*self.notes, *(str(finding) for finding in self.findings))

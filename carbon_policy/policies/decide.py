@@ -77,7 +77,7 @@ def _verdict(evidence: Evidence, reference: Site) -> Verdict:
         return run(ReasonCode.MODE_OFF, f"carbon-policy is off: runs now on {reference.name}.")
     if spec.urgency is Urgency.CRITICAL:
         return run(ReasonCode.CRITICAL, f"Critical jobs never wait: runs now on {reference.name}.")
-    if _is_running(evidence):
+    if evidence.is_running:
         # It is running: it has missed no start, and no budget stops it half done.
         return _by_policy(evidence, reference)
     # Missed is what cannot be kept any more even if all goes as expected; plans keep further away from it.
@@ -90,11 +90,6 @@ def _verdict(evidence: Evidence, reference: Site) -> Verdict:
     return within_budgets(evidence, reference, _by_policy)
 
 
-def _is_running(evidence: Evidence) -> bool:
-    """Whether the job is asked about in one of its slices, and not while it waits."""
-    return evidence.progress > 0 and evidence.plan is None
-
-
 def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
     """The job's policy, where there is a signal that it can decide by."""
     spec = evidence.spec
@@ -103,7 +98,7 @@ def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
     window = spec.window(evidence.submitted_at)
     starts = window.start_intervals(evidence.now, run_time(evidence, reference))
     policy_waits = known and spec.policy in _PLANNING
-    if starts and starts[0][0] > evidence.now and not (policy_waits or _is_running(evidence)):
+    if starts and starts[0][0] > evidence.now and not (policy_waits or evidence.is_running):
         # Hours are hours, whatever the grid says; the rule is asked when they begin.
         opens = starts[0][0]
         return Verdict(
@@ -140,7 +135,7 @@ def _may_slice(evidence: Evidence) -> bool:
 
     Where sites are ranked by more, or a wait must save surely, a job that is not running yet is placed as one run.
     """
-    return _is_running(evidence) or not (weighs_service(evidence.settings.ranking) or Hedge.applies(evidence))
+    return evidence.is_running or not (weighs_service(evidence.settings.ranking) or Hedge.applies(evidence))
 
 
 def _as_decision(evidence: Evidence, reference: Site, verdict: Verdict) -> Decision:

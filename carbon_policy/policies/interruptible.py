@@ -67,7 +67,7 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
     offers = {site.name: _offer(evidence, site, reference) for site in eligible_sites(evidence)}
     through = _best_through(evidence, [offer.through for offer in offers.values()], reference)
     later = _best(evidence, [offer.later for offer in offers.values()])
-    if through is None and _is_running(evidence):
+    if through is None and evidence.is_running:
         return Verdict(
             Action.RUN,
             option_at(evidence, reference, evidence.now),
@@ -119,7 +119,7 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
 
 
 def _why_later(evidence: Evidence, later: Option, at_once: Option) -> tuple[ReasonCode, str]:
-    waits = "Stops, and rests" if _is_running(evidence) else "Waits"
+    waits = "Stops, and rests" if evidence.is_running else "Waits"
     change = f"{grams_change(later, at_once)} against running at once on {at_once.site}."
     time = format_duration(later.start - evidence.now)
     if later.slices:
@@ -131,7 +131,7 @@ def _why_later(evidence: Evidence, later: Option, at_once: Option) -> tuple[Reas
 def _why_through(
     evidence: Evidence, through: Option, other: Option | None, at_once: Option
 ) -> tuple[ReasonCode, str]:
-    runs = f"{'Goes on' if _is_running(evidence) else 'Runs now'} on {through.site}"
+    runs = f"{'Goes on' if evidence.is_running else 'Runs now'} on {through.site}"
     if through.site != at_once.site:
         change = f"{grams_change(through, at_once)} against {at_once.site}, its longer run included"
         return ReasonCode.GREENER_SITE, f"{runs}: {change}."
@@ -203,7 +203,7 @@ def _search(evidence: Evidence, site: Site, load: Load, window: FlexibilityWindo
 def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
     spec, settings, now = evidence.spec, evidence.settings, evidence.now
     load, window = load_on(evidence, site), spec.window(evidence.submitted_at)
-    begun, running = evidence.progress > 0, _is_running(evidence)
+    begun, running = evidence.progress > 0, evidence.is_running
     restart = spec.restart_cost if begun and not running else _NO_TIME
     through = None
     if running or _may_begin(evidence, site, reference, window, now + restart + load.duration_high):
@@ -236,11 +236,6 @@ def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
         spread = later_option(evidence, offer_of(evidence, site))
         later = spread if spread is not None and not greener(later, spread) else later
     return _Offer(through, sliced, later)
-
-
-def _is_running(evidence: Evidence) -> bool:
-    """Whether the job is asked about in one of its slices, and not while it waits."""
-    return evidence.progress > 0 and evidence.plan is None
 
 
 def _may_begin(
