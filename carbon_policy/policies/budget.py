@@ -149,22 +149,18 @@ def _charges(evidence: Evidence, option: Option) -> Iterator[_Charge]:
         yield _Charge("money", spec.budget_cost, 0.0, money, says, monthly=False)
     this_month = option.start < _next_month(evidence.now)
     for use in evidence.budgets:
-        budget = use.budget
-        whose = f"The budget of {budget.tag or 'all runs'}"
-        if budget.gco2 is not None:
-            used = use.used_gco2 if this_month else 0.0
+        for of, limit, so_far, adds, shown in (
+            ("grams", use.budget.gco2, use.used_gco2, grams, format_grams),
+            ("money", use.budget.cost, use.used_cost, money, "{:.2f}".format),
+        ):
+            if limit is None:
+                continue
+            used = so_far if this_month else 0.0
             says = (
-                f"{whose} allows {format_grams(budget.gco2)} a month; {format_grams(used)} are used, and this run is"
-                f" expected to add {format_grams(grams)}."
+                f"The budget of {use.budget.tag or 'all runs'} allows {shown(limit)} a month; {shown(used)} are used,"
+                f" and this run is expected to add {shown(adds)}."
             )
-            yield _Charge("grams", budget.gco2, used, grams, says, monthly=True)
-        if budget.cost is not None:
-            used = use.used_cost if this_month else 0.0
-            says = (
-                f"{whose} allows {budget.cost:.2f} a month; {used:.2f} are used, and this run is expected to add"
-                f" {money:.2f}."
-            )
-            yield _Charge("money", budget.cost, used, money, says, monthly=True)
+            yield _Charge(of, limit, used, adds, says, monthly=True)
 
 
 def _next_month(moment: datetime) -> datetime:
