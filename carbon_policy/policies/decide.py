@@ -10,8 +10,9 @@ from carbon_policy.policies.budget import within_budgets
 from carbon_policy.policies.fleet import fleet
 from carbon_policy.policies.greenest import greenest
 from carbon_policy.policies.interruptible import interruptible
+from carbon_policy.policies.load import run_time
 from carbon_policy.policies.needs import no_site_sentence, reference_site
-from carbon_policy.policies.options import option_at, run_time
+from carbon_policy.policies.options import option_at
 from carbon_policy.policies.ranking import weighs_service
 from carbon_policy.policies.replan import standing_plan
 from carbon_policy.policies.risk import Hedge

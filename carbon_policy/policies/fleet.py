@@ -7,7 +7,8 @@ from carbon_policy.domain.job import PolicyName
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import format_duration
 from carbon_policy.policies.greenest import greenest
-from carbon_policy.policies.options import eligible_sites, now_option, offer_of, option_at
+from carbon_policy.policies.needs import eligible_site
+from carbon_policy.policies.options import now_option, offer_of, option_at
 from carbon_policy.policies.replan import standing_plan
 from carbon_policy.policies.verdict import Verdict, grams_change
 
@@ -56,5 +57,5 @@ def place_ahead(evidence: Evidence) -> Option | None:
 
 def _place_now(evidence: Evidence, plan: Plan, reference: Site) -> Option | None:
     """The place whose time has come; `None` where its site is gone or full, or too slow for what time is left."""
-    site = next((site for site in eligible_sites(evidence) if site.name == plan.site), None)
+    site = eligible_site(evidence, plan.site)
     return now_option(evidence, offer_of(evidence, site), reference) if site is not None else None

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import format_duration
-from carbon_policy.policies.options import (
-    Offer,
-    eligible_sites,
-    later_option,
-    now_option,
-    offer_of,
-    option_at,
-)
+from carbon_policy.policies.needs import eligible_sites
+from carbon_policy.policies.options import Offer, later_option, now_option, offer_of, option_at
 from carbon_policy.policies.ranking import (
     Key,
     by_grams,
@@ -73,7 +66,7 @@ class _Market:
 
 def _market(evidence: Evidence, reference: Site) -> _Market:
     offers = [offer_of(evidence, site) for site in eligible_sites(evidence)]
-    now = [option for offer in offers if (option := now_option(evidence, offer, reference)) is not None]
+    now = _starts_now(evidence, offers, reference)
     later: list[Option] = []
     if evidence.settings.ranking.carbon > 0 or not now:
         later = [option for offer in offers if (option := later_option(evidence, offer)) is not None]
@@ -210,8 +203,9 @@ def _no_start_now(evidence: Evidence, reference: Site, market: _Market) -> Verdi
 
 def fewest_grams_now(evidence: Evidence, reference: Site) -> Option | None:
     """The start at once with the fewest grams on a site that keeps the deadline; `None` where none may start now."""
-    offers = (offer_of(evidence, site) for site in eligible_sites(evidence))
-    options: Sequence[Option] = [
-        option for offer in offers if (option := now_option(evidence, offer, reference)) is not None
-    ]
-    return min(options, key=by_grams, default=None)
+    offers = [offer_of(evidence, site) for site in eligible_sites(evidence)]
+    return min(_starts_now(evidence, offers, reference), key=by_grams, default=None)
+
+
+def _starts_now(evidence: Evidence, offers: list[Offer], reference: Site) -> list[Option]:
+    return [option for offer in offers if (option := now_option(evidence, offer, reference)) is not None]

@@ -13,7 +13,7 @@ from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import format_duration
 from carbon_policy.policies.greenest import greenest
 from carbon_policy.policies.load import Load, load_on
-from carbon_policy.policies.needs import eligible_sites
+from carbon_policy.policies.needs import eligible_site, eligible_sites
 from carbon_policy.policies.options import later_option, offer_of, option_at
 from carbon_policy.policies.ranking import by_grams, by_grams_and_money, greener, saved_share, saves
 from carbon_policy.policies.replan import kept_or_changed
@@ -150,7 +150,7 @@ def _standing_plan(evidence: Evidence) -> Option | None:
     planned = evidence.plan
     if planned is None or planned.start <= evidence.now:
         return None
-    site = next((site for site in eligible_sites(evidence) if site.name == planned.site), None)
+    site = eligible_site(evidence, planned.site)
     if site is None:
         return None
     load, window = load_on(evidence, site), evidence.spec.window(evidence.submitted_at)

@@ -35,6 +35,11 @@ def eligible_sites(evidence: Evidence) -> list[Site]:
     return [site for site in evidence.sites if unmet_need(evidence.spec, site) is None]
 
 
+def eligible_site(evidence: Evidence, name: str) -> Site | None:
+    """The site of that name; `None` where there is none that meets the job's needs."""
+    return next((site for site in eligible_sites(evidence) if site.name == name), None)
+
+
 def reference_site(evidence: Evidence) -> Site | None:
     """Where the job would run if nobody thought of carbon: the first fast site that can take it, else the first."""
     sites = eligible_sites(evidence)

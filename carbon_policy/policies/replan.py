@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from carbon_policy.domain.decision import Action, Evidence, Option, Plan, ReasonCode
-from carbon_policy.policies.options import eligible_sites, offer_of, option_at
+from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode
+from carbon_policy.policies.needs import eligible_site
+from carbon_policy.policies.options import offer_of, option_at
 from carbon_policy.policies.verdict import Verdict
 
 
@@ -13,10 +14,10 @@ def standing_plan(evidence: Evidence) -> Option | None:
     It stands until its start has come, while its site can still take the job and the job, as long as it may take,
     would still start in its window and end by its deadline. Its grams are `None` where the outlook has failed.
     """
-    plan: Plan | None = evidence.plan
+    plan = evidence.plan
     if plan is None or plan.start <= evidence.now:
         return None
-    site = next((site for site in eligible_sites(evidence) if site.name == plan.site), None)
+    site = eligible_site(evidence, plan.site)
     if site is None:
         return None
     offer = offer_of(evidence, site)

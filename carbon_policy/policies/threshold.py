@@ -9,7 +9,8 @@ from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode
 from carbon_policy.domain.job import Urgency
 from carbon_policy.domain.signal import IntensitySeries, quantile_gco2_per_kwh
 from carbon_policy.domain.site import Site, Tier
-from carbon_policy.policies.options import eligible_sites, later_option, offer_of, option_at
+from carbon_policy.policies.needs import eligible_sites
+from carbon_policy.policies.options import later_option, offer_of, option_at
 from carbon_policy.policies.ranking import saves
 from carbon_policy.policies.verdict import Verdict
 
