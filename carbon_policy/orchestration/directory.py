@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import isabstract
@@ -39,13 +39,15 @@ class Directory:
     Attributes:
         policy_name: Name of the policy block.
         policy: The policy block.
-        sites: The sites with what Prefect reports of them, the reference first; one that takes no job is disabled.
+        sites: The sites, the reference first; one that takes no job, as Prefect reports of it, is disabled.
         pools: The work pools of the server, by name.
         sources: Pinned grid sources, the preferred first; empty for the zones' defaults.
         keyed: Gives every other source with an account that stands as a block on the server.
         notes: What had to be left out, and why.
         asleep: Sites whose pool has no worker online, with a sentence; a job is sent there only where it would have
             gone without us.
+        free: Gives the jobs that a site can take now, asked of the server where that is needed; `None` where it has no
+            limit.
     """
 
     policy_name: str
@@ -56,6 +58,7 @@ class Directory:
     keyed: Keyed | None = None
     notes: tuple[str, ...] = ()
     asleep: Mapping[str, str] = field(default_factory=dict)
+    free: Callable[[Site], int | None] = lambda _: None
 
     @cached_property
     def infrastructure_variables(self) -> frozenset[str]:
@@ -92,10 +95,8 @@ def read_directory(client: SyncPrefectClient, policy_name: str) -> Directory:
         if why:
             notes.append(why)
             site = site.model_copy(update={"enabled": False})
-        else:
-            site = site.model_copy(update={"free": status.free(site)})
-            if sentence := status.asleep(site):
-                asleep[name] = sentence
+        elif sentence := status.asleep(site):
+            asleep[name] = sentence
         sites.append(site)
     # The reference comes first: every saving is judged against it.
     sites.sort(key=lambda site: site.tier is not Tier.FAST)
@@ -109,6 +110,7 @@ def read_directory(client: SyncPrefectClient, policy_name: str) -> Directory:
         keyed=lambda: keyed_sources(client),
         notes=tuple(notes),
         asleep=asleep,
+        free=status.free,
     )
 
 

@@ -19,7 +19,7 @@ from carbon_policy.domain.job import JobSpec, PolicyName
 from carbon_policy.domain.precedence import DEPLOYMENT, RUN
 from carbon_policy.domain.site import Site
 from carbon_policy.orchestration.deferral import deferrals_of, submitted_at_of
-from carbon_policy.orchestration.directory import pool_variables
+from carbon_policy.orchestration.directory import Directory, pool_variables
 from carbon_policy.orchestration.evidence import gather, weighs
 from carbon_policy.orchestration.names import LABEL_PROGRESS, LABEL_RELEASED
 from carbon_policy.orchestration.records import planned_of
@@ -89,14 +89,16 @@ def evidence_for(
     if deployment is not None and not deployment.work_pool_name:
         # A deployment that is served has no pool: its code is where it is served, and nowhere else.
         directory = replace(directory, sites=directory.sites[:1])
-    if deployment is not None and run.state is not None and run.state.type in TAKES_A_SLOT:
-        directory = replace(directory, sites=tuple(_without(site, deployment) for site in directory.sites))
     resolved = resolve_spec(
         run.job_variables, deployment_variables, declared, directory.policy, world.settings
     )
     released = bool(run.labels.get(LABEL_RELEASED))
     deferrals = deferrals_of(run)
     worth_it = weighs(resolved.spec, released)
+    if worth_it:
+        own_pool = deployment.work_pool_name if deployment and _takes_a_slot(run) else None
+        sites = tuple(_with_room(site, directory, own_pool) for site in directory.sites)
+        directory = replace(directory, sites=sites)
     return gather(
         directory,
         resolved,
@@ -113,11 +115,16 @@ def evidence_for(
     )
 
 
-def _without(site: Site, deployment: DeploymentResponse) -> Site:
-    """A site as it is for the run that asks: the slot that it holds itself is free for it."""
-    if site.free is None or site.work_pool != deployment.work_pool_name:
-        return site
-    return site.model_copy(update={"free": site.free + 1})
+def _takes_a_slot(run: FlowRun) -> bool:
+    return run.state is not None and run.state.type in TAKES_A_SLOT
+
+
+def _with_room(site: Site, directory: Directory, own_pool: str | None) -> Site:
+    """A site with what it can take now; the slot that the run itself holds, on `own_pool`, is free for it."""
+    free = directory.free(site)
+    if free is not None and site.work_pool == own_pool:
+        free += 1
+    return site.model_copy(update={"free": free})
 
 
 def _place_of(run: FlowRun, spec: JobSpec) -> Plan | None:

@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType, WorkPool
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 
@@ -27,6 +27,7 @@ from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import parse_moment
 from carbon_policy.orchestration.deferral import submitted_at_of
+from carbon_policy.orchestration.directory import Directory
 from carbon_policy.orchestration.evidence import weighs
 from carbon_policy.orchestration.names import DECLARED, LABEL_CHILD, PLACED
 from carbon_policy.orchestration.overdue import GATE_MODULE
@@ -153,9 +154,9 @@ def read_queue(
         except CarbonPolicyError as error:
             left_out.append(f"{run.name}: {error}")
             continue
-        pools = world.directory(policy_block_name(run, deployment, world.settings)).pools
+        directory = world.directory(policy_block_name(run, deployment, world.settings))
         for site in evidence.sites:
-            _count(site, pools.get(site.work_pool), capacity, busy)
+            _count(site, directory, capacity, busy)
         jobs.append(_job(run, f"{world.flow_name(run.flow_id)}/{deployment.name}", evidence, now))
     jobs.sort(key=lambda job: (job.due_at, job.run_id))
     if beyond:
@@ -198,12 +199,13 @@ def _job(run: FlowRun, deployment: str, evidence: Evidence, now: datetime) -> Wa
     return WaitingJob(str(run.id), run.name, deployment, due_at, starts_at, evidence)
 
 
-def _count(site: Site, pool: WorkPool | None, capacity: dict[str, int], busy: dict[str, int]) -> None:
+def _count(site: Site, directory: Directory, capacity: dict[str, int], busy: dict[str, int]) -> None:
+    pool, free = directory.pools.get(site.work_pool), directory.free(site)
     limits = [site.capacity, pool.concurrency_limit if pool else None]
     known = [limit for limit in limits if limit is not None]
     if known:
         capacity[site.name] = min(known)
-        busy[site.name] = max(0, min(known) - (site.free if site.free is not None else min(known)))
+        busy[site.name] = max(0, min(known) - free) if free is not None else 0
 
 
 def as_problem(queue: WaitingQueue, *, with_capacity: bool = True) -> FleetProblem | None:
