@@ -51,7 +51,7 @@ from carbon_policy.orchestration.records import (
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.settings import CarbonSettings
 from carbon_policy.outlook.view import GridView, grid_view
-from carbon_policy.policies.options import reference_site
+from carbon_policy.policies.needs import reference_site
 from carbon_policy.store.ledger import Ledger
 
 SETTLES_AFTER = timedelta(days=7)

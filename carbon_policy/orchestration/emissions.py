@@ -22,7 +22,7 @@ from carbon_policy.domain.units import format_energy, format_grams
 from carbon_policy.estimation.parameters import plain_parameters
 from carbon_policy.grid.sanity import differing
 from carbon_policy.orchestration.names import GATE_RUN, TAG_PLACED, TAG_TWIN
-from carbon_policy.policies.options import reference_site
+from carbon_policy.policies.needs import reference_site
 
 
 def entry_of(
