@@ -45,7 +45,7 @@ class Status:
         self._client = client
         self._pools = pools
         self._queues: Mapping[str, Queue] | None = None
-        self._busy: dict[str, int] = {}
+        self._busy: dict[str, int | None] = {}
 
     def unusable(self, site: Site) -> str | None:
         """Why no job can be sent to a site now, whatever the job; `None` where it can."""
@@ -69,27 +69,34 @@ class Status:
         return f"Site {site.name} was left out: its work pool {pool.name} has no worker online."
 
     def free(self, site: Site) -> int | None:
-        """Jobs that a site can take now, by its own capacity, its pool's limit and its queue's; `None` without any."""
+        """Jobs that a site can take now, by its own capacity, its pool's limit and its queue's.
+
+        `None` without any of these, or where the server does not say how much of them is used: then nothing is held
+        against the site.
+        """
         pool = self._pools.get(site.work_pool)
         if pool is None:
             return None
         limits = [limit for limit in (site.capacity, pool.concurrency_limit) if limit is not None]
-        rooms = [max(0, min(limits) - self._running(pool.name))] if limits else []
-        queue = self._queue(pool)
-        return min([*rooms, *([] if queue.free is None else [queue.free])], default=None)
+        rooms = [self._below(min(limits), pool.name) if limits else None, self._queue(pool).free]
+        return min((room for room in rooms if room is not None), default=None)
 
-    def _running(self, pool: str) -> int:
-        """Runs of a pool that hold a slot, as the server counts them."""
+    def _below(self, limit: int, pool: str) -> int | None:
+        """How many more runs a pool can have; a limit of nought leaves room for none, whatever runs."""
+        running = self._running(pool) if limit else 0
+        return None if running is None else max(0, limit - running)
+
+    def _running(self, pool: str) -> int | None:
+        """Runs of a pool that hold a slot, as the server counts them; `None` where it does not say."""
         if pool not in self._busy:
             holding = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TAKES_A_SLOT)))
-            counted = quietly(
+            self._busy[pool] = quietly(
                 f"count the runs of work pool {pool}",
                 lambda: self._client.count_flow_runs(
                     flow_run_filter=FlowRunFilter(state=holding),
                     work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
                 ),
             )
-            self._busy[pool] = counted or 0
         return self._busy[pool]
 
     def _queue(self, pool: WorkPool) -> Queue:

@@ -58,6 +58,23 @@ def test_what_a_site_can_take_now(
     assert known.free(site(capacity=capacity)) == free
 
 
+def test_a_server_that_does_not_count_holds_nothing_against_a_site() -> None:
+    def refuses(**_: Any) -> int:
+        server.asked.append("count")
+        raise PermissionError("403")
+
+    server = Server(concurrency_limit=9, active_slots=2)
+    server.count_flow_runs = refuses  # type: ignore[method-assign]
+    limited, unlimited = pool(concurrency_limit=5), pool(concurrency_limit=5, default_queue_id=uuid4())
+    assert status(server, unlimited).free(site()) is None
+    assert status(server, limited).free(site()) == 7
+    assert status(server, pool(concurrency_limit=0)).free(site()) == 0
+    known = status(server, limited)
+    server.asked.clear()
+    assert known.free(site()) == known.free(site()) == 7
+    assert server.asked == ["count", "queues"]
+
+
 def test_a_limit_of_the_default_queue_counts_as_well() -> None:
     server = Server({"fast": 1}, concurrency_limit=3, active_slots=2)
     assert status(server, pool(concurrency_limit=9)).free(site()) == 1
