@@ -87,13 +87,7 @@ def simulate(
     from carbon_policy.cli.console import err, out, warn, working
     from carbon_policy.cli.simulate_jobs import read_jobs
     from carbon_policy.cli.simulate_rules import INTERRUPTING
-    from carbon_policy.cli.simulate_shown import (
-        as_document,
-        as_page,
-        simulated,
-        simulated_view,
-        write_png,
-    )
+    from carbon_policy.cli.simulate_shown import as_document, as_page, as_plot, simulated, simulated_view
     from carbon_policy.cli.simulate_world import build
     from carbon_policy.cli.words import day_or_moment
     from carbon_policy.domain.times import parse_duration
@@ -119,7 +113,9 @@ def simulate(
     for finding in series.findings:
         warn(finding.sentence)
     if png is not None:
-        err().print(f"The plot is {write_png(png, shown)}.")
+        from carbon_policy.report.replayed import write_replay_png
+
+        err().print(f"The plot is {write_replay_png(png, as_plot(shown))}.")
     if html is not None:
         from carbon_policy.report.schedule_page import write_page
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -19,7 +18,7 @@ from carbon_policy.cli.simulate_world import Built, policy_of
 from carbon_policy.cli.words import counted, iso, moment
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.units import format_grams
-from carbon_policy.report.extra import plot_extra
+from carbon_policy.report.replayed import ReplayedPolicy, ReplayPlot
 from carbon_policy.report.schedule_page import Page
 from carbon_policy.report.schedule_page import Table as PageTable
 from carbon_policy.simulation.run import simulate
@@ -118,9 +117,15 @@ def simulated_view(shown: Simulated) -> RenderableType:
     for at, name in enumerate(HEAD):
         table.add_column(name, justify="right" if at else "left", no_wrap=True)
     for out in shown.outcomes:
-        style = "bold green" if out.policy.startswith("ours") else ""
+        style = "bold green" if _is_ours(out) else ""
         table.add_row(*_cells(out), style="dim" if out is shown.outcomes[-1] else style)
-    return Group(Text(shown.headline, style="bold"), table, Text(SAYS, style="dim"))
+    made_up = [Text("SIMULATED: this grid is made up, and so are the grams.", style="bold yellow")]
+    return Group(
+        *(made_up if shown.series.simulated else ()),
+        Text(shown.headline, style="bold"),
+        table,
+        Text(SAYS, style="dim"),
+    )
 
 
 def as_page(shown: Simulated) -> Page:
@@ -143,32 +148,20 @@ def as_page(shown: Simulated) -> Page:
     )
 
 
-def write_png(path: Path, shown: Simulated) -> Path:
-    """What each policy saves, a bar each, with the wait that it takes.
+def as_plot(shown: Simulated) -> ReplayPlot:
+    """The plot of it."""
+    return ReplayPlot(
+        policies=[
+            ReplayedPolicy(out.policy, 100 * out.saving, out.wait_h, _is_ours(out))
+            for out in shown.outcomes[1:]
+        ],
+        simulated=shown.series.simulated,
+        title=shown.headline,
+    )
 
-    Raises:
-        SetupError: What draws it is not installed.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with plot_extra():
-        from matplotlib.figure import Figure
 
-        tried = shown.outcomes[1:]
-        figure = Figure(figsize=(9, 1.4 + 0.36 * len(tried)), dpi=144, layout="constrained")
-        axes = figure.subplots()
-        colours = ["#00694e" if out.policy.startswith("ours") else "#8a8f8c" for out in tried]
-        bars = axes.barh(
-            [out.policy for out in tried], [100 * out.saving for out in tried], 0.7, color=colours
-        )
-        says = [f"{out.saving:.1%}, waits {out.wait_h:.1f} h" for out in tried]
-        axes.bar_label(bars, says, padding=4, fontsize=8)
-        axes.invert_yaxis()
-        axes.margins(x=0.25)
-        axes.set_xlabel("saved against running at once, %")
-        axes.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(shown.headline, x=0.01, ha="left", fontsize=9, parse_math=False)
-        figure.savefig(path, format="png")
-    return path
+def _is_ours(out: Outcome) -> bool:
+    return out.policy.startswith("ours")
 
 
 def _cells(out: Outcome) -> list[str]:

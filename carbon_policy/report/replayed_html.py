@@ -8,11 +8,10 @@ from html import escape
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from carbon_policy.report.plotted import GOOD, INK, WATERMARK_COLOUR
+from carbon_policy.report.plotted import INK, WATERMARK_COLOUR
 from carbon_policy.report.replayed import ReplayPlot
 
 _FONT = "system-ui, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
-_OTHER = "#8a8f8c"
 
 
 def draw_replay_html(plot: ReplayPlot) -> str:
@@ -31,7 +30,7 @@ def draw_replay_html(plot: ReplayPlot) -> str:
             orientation="h",
             x=values,
             y=[escape(policy.name) for policy in plot.policies],
-            marker={"color": [GOOD if policy.ours else _OTHER for policy in plot.policies]},
+            marker={"color": [policy.colour for policy in plot.policies]},
             texttemplate=f"%{{x:.1f}}{unit}",
             textposition="outside",
             cliponaxis=False,

@@ -118,6 +118,21 @@ def test_pages_and_plots_are_written(grid: Path, jobs: Path, tmp_path: Path) -> 
     assert "ours, re-planned hourly" in html.read_text()
 
 
+def test_a_made_up_grid_is_called_so(grid: Path, jobs: Path, tmp_path: Path) -> None:
+    made_up = tmp_path / "made-up.csv"
+    made_up.write_text(grid.read_text().replace("gco2_per_kwh", "gco2_per_kwh_simulated", 1))
+    html = tmp_path / "s.html"
+    said = [
+        run(
+            "--jobs", jobs, "--trace", trace, "--zone", "DE", "--forecast", "perfect", "--policy", "ours",
+            "--html", html,
+        ).stdout
+        for trace in (grid, made_up)
+    ]  # fmt: skip
+    assert ["SIMULATED" in text for text in said] == [False, True]
+    assert "Simulated grid" in html.read_text()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

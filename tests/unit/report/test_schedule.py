@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from carbon_policy.domain.signal import IntensitySeries
-from carbon_policy.report.replayed import ReplayedPolicy, ReplayPlot, replay_html
+from carbon_policy.report.replayed import ReplayedPolicy, ReplayPlot, replay_html, write_replay_png
 from carbon_policy.report.schedule import MOST_JOBS, ScheduledJob, SchedulePlot, schedule_html
 from carbon_policy.report.schedule_page import Page, Table, write_page
 
@@ -79,6 +80,17 @@ def test_a_made_up_grid_is_called_so(tmp_path: Path) -> None:
         write_page(tmp_path / f"{it}.html", page(simulated=it), None).read_text() for it in (True, False)
     ]
     assert ["Simulated grid" in text for text in pages] == [True, False]
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_picture_says_savings_and_waits_and_whether_the_grid_is_made_up(
+    simulated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    write_replay_png(tmp_path / "new" / "r.png", ReplayPlot([ReplayedPolicy("ours", 3.0, 1.5)], simulated))
+    said = [text.get_text() for text in drawn[0].axes[0].texts]
+    assert said == ["3.0%, waits 1.5 h", *(["SIMULATED"] if simulated else [])]
 
 
 def test_a_page_has_its_tables_and_sets_off_one_row(tmp_path: Path) -> None:
