@@ -46,26 +46,43 @@ def kept_or_changed(evidence: Evidence, plan: Option, fresh: Verdict) -> Verdict
         return fresh
     if fresh_option.site == plan.site and fresh_option.start == plan.start:
         return _kept(plan, fresh, "it is still the best")
-    margin = _margin(evidence, plan, fresh)
+    margin = margin_of_change(
+        evidence.settings.replan_margin, _skill(evidence, plan, fresh), now=fresh.action is Action.RUN
+    )
     if fresh_option.gco2 is None or plan.gco2 is None or margin is None:
         return _kept(plan, fresh, "there is nothing better that is known well enough")
-    if fresh_option.gco2 < plan.gco2 and fresh_option.gco2 <= plan.gco2 * (1 - margin):
+    if worth_a_change(fresh_option.gco2, plan.gco2, margin):
         return fresh
     return _kept(plan, fresh, f"no other start saves another {margin:.0%}")
 
 
-def _margin(evidence: Evidence, plan: Option, fresh: Verdict) -> float | None:
-    """The share that a change must save; `None` where no saving that is forecast would do."""
-    if fresh.action is Action.RUN:
-        return evidence.settings.replan_margin
+def margin_of_change(margin: float, skill: float, *, now: bool) -> float | None:
+    """The share that a change must save; `None` where no saving that is forecast would do.
+
+    Args:
+        margin: What it is where forecasts are perfect: `replan_margin`.
+        skill: The share of the possible saving that following the forecasts has kept, at most 1.
+        now: The change is to a start now, which is known and not forecast.
+    """
+    if now:
+        return margin
+    return margin / skill if skill > 0 else None
+
+
+def worth_a_change(to: float, planned: float, margin: float) -> bool:
+    """Whether a change saves the margin, of the same measure of both: grams, with or without a price of waiting."""
+    return to < planned and to <= planned * (1 - margin)
+
+
+def _skill(evidence: Evidence, plan: Option, fresh: Verdict) -> float:
+    """The lower of both zones'; of what is not known, that of perfect forecasts."""
     zones = {site.name: site.zone for site in evidence.sites}
     known = [
         evidence.skill[zone]
         for zone in (zones[plan.site], zones[fresh.option.site])
         if zone in evidence.skill
     ]
-    skill = min(known, default=1.0)
-    return evidence.settings.replan_margin / skill if skill > 0 else None
+    return min(known, default=1.0)
 
 
 def _kept(plan: Option, fresh: Verdict, why: str) -> Verdict:

@@ -60,10 +60,7 @@ class Fixed:
         margins = jobs.latest_start - jobs.arrival
         for job in np.flatnonzero(margins):
             arrival, margin, length = int(start[job]), int(margins[job]), int(jobs.expected_length[job])
-            seen = world.outlook.at(arrival, margin + length)
-            # Where a believed length reaches past the trace's end, its last value stands in.
-            if len(seen) < margin + length:
-                seen = np.pad(seen, (0, margin + length - len(seen)), mode="edge")
+            seen = world.seen(arrival, margin + length)
             start[job] = arrival + self.rule(seen, margin, length, world.slots_per_hour)
         return without_a_break(world, start)
 
@@ -75,23 +72,24 @@ def window_sums(seen: Floats, margin: int, length: int) -> Floats:
     return sums
 
 
-def _first_lowest(values: Floats) -> int:
+def first_lowest(values: Floats) -> int:
     """The earliest of the lowest, where sums that ought to be equal differ by a rounding."""
-    return int(np.argmax(values <= values.min() * (1 + 1e-12)))
+    lowest = values.min()
+    return int(np.argmax(values <= lowest + 1e-12 * abs(lowest)))
 
 
 def _lowest_slot(seen: Floats, margin: int, length: int, slots_per_hour: int) -> int:
     del length, slots_per_hour
-    return _first_lowest(seen[: margin + 1])
+    return first_lowest(seen[: margin + 1])
 
 
 def _best_window(seen: Floats, margin: int, length: int, slots_per_hour: int) -> int:
     del slots_per_hour
-    return _first_lowest(window_sums(seen, margin, length))
+    return first_lowest(window_sums(seen, margin, length))
 
 
 def _hourly_window(seen: Floats, margin: int, length: int, slots_per_hour: int) -> int:
-    return slots_per_hour * _first_lowest(window_sums(seen, margin, length)[::slots_per_hour])
+    return slots_per_hour * first_lowest(window_sums(seen, margin, length)[::slots_per_hour])
 
 
 def _carbon_time(seen: Floats, margin: int, length: int, slots_per_hour: int) -> int:

@@ -8,8 +8,9 @@ import numpy as np
 
 from carbon_policy.domain.decision import PolicySettings
 from carbon_policy.forecasting.hourly import Floats
+from carbon_policy.policies.replan import margin_of_change, worth_a_change
 from carbon_policy.policies.slices import greenest_slices
-from carbon_policy.simulation.policies import window_sums
+from carbon_policy.simulation.policies import first_lowest, window_sums
 from carbon_policy.simulation.world import Placement, World, without_a_break
 
 _MARGIN = PolicySettings().replan_margin
@@ -52,7 +53,7 @@ class Rolling:
         now, plan = arrival, None
         while now < latest:
             score = self._score(world, now, latest - now, length)
-            best = now + int(np.argmax(score <= score.min() + 1e-12 * abs(score.min())))
+            best = now + first_lowest(score)
             if plan is None or self._worth_it(score[best - now], score[plan - now], now_is_best=best == now):
                 plan = best
             after = latest if every is None else (now // every + 1) * every
@@ -63,26 +64,21 @@ class Rolling:
 
     def _score(self, world: World, now: int, margin: int, length: int) -> Floats:
         """Grams of each start, and what its wait is charged."""
-        seen = world.outlook.at(now, margin + length)
-        if len(seen) < margin + length:
-            seen = np.pad(seen, (0, margin + length - len(seen)), mode="edge")
-        sums = window_sums(seen, margin, length)
+        sums = window_sums(world.seen(now, margin + length), margin, length)
         per_slot = self.wait_cost_per_hour / world.slots_per_hour + self.wait_cost_per_running_hour / length
         return np.asarray(sums + per_slot * sums[0] * np.arange(margin + 1)) if per_slot else sums
 
     def _worth_it(self, best: float, planned: float, *, now_is_best: bool) -> bool:
-        if not now_is_best and self.skill <= 0:
-            return False
-        margin = self.margin if now_is_best else self.margin / self.skill
-        return best < planned and best <= planned * (1 - margin)
+        margin = margin_of_change(self.margin, self.skill, now=now_is_best)
+        return margin is not None and worth_a_change(best, planned, margin)
 
 
 @dataclass(frozen=True)
 class RollingSlices:
     """The greenest slices of a job that may be interrupted, planned at arrival and again until it is done.
 
-    Uses `carbon_policy.policies.slices.greenest_slices`: what the product plans with. Stops and restarts are free,
-    as in Let's Wait Awhile.
+    Stops and restarts are free, as in Let's Wait Awhile: then the lowest slots are as green as what the product's
+    `carbon_policy.policies.slices.plan_slices` finds.
 
     It believes the point forecast. On 2022 (DE, GB, FR, US-CAL-CISO; semi-weekly deadlines) nothing cleverer kept more
     of the oracle's saving in all zones. To run now if this hour is below the mean, over past errors, of the slot that

@@ -42,6 +42,14 @@ class World:
         """The sum of the intensities before each slot, shape `(slots + 1,)`."""
         return np.concatenate([[0.0], np.cumsum(self.actual)])
 
+    def seen(self, slot: int, slots: int) -> Floats:
+        """What the outlook shows from a slot on, g/kWh, shape `(slots,)`.
+
+        A length that is only believed may reach past the trace's end; there its last value stands in.
+        """
+        seen = self.outlook.at(slot, slots)
+        return seen if len(seen) == slots else np.pad(seen, (0, slots - len(seen)), mode="edge")
+
 
 @dataclass(frozen=True)
 class Placement:
