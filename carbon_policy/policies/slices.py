@@ -31,33 +31,15 @@ class SlicePlan:
     gh_per_kwh: float
 
 
-def greenest_slices(
-    gco2_per_kwh: Floats,
-    work_slots: int,
-    *,
-    stop_slots_cost: float = 0.0,
-    restart_slots_cost: float = 0.0,
-    shortest_slots: int = 1,
-    first_slots_cost: float = 0.0,
-    may_start: Bools | None = None,
-) -> Bools:
-    """The slots in which a job runs so that it emits least, as a mask.
+def greenest_slices(gco2_per_kwh: Floats, work_slots: int) -> Bools:
+    """The slots in which a job runs so that it emits least where stops and starts are free, as a mask.
 
-    Stopping and starting again take running time inside the slices: a slice's first `restart_slots_cost` and
-    last `stop_slots_cost` slots do no work, but emit. So the useful work is the slots run, less both for every
-    break, and it is at least `work_slots`; of the last slot only so much is run, and charged, as is needed.
-
-    Without costs and with slices as short as a slot these are the `work_slots` lowest slots, the earliest of
-    equal ones: "Let's Wait Awhile"'s interrupting optimum (Wiesner et al., Middleware 2021).
+    These are the lowest slots, the earliest of equal ones: "Let's Wait Awhile"'s interrupting optimum (Wiesner et
+    al., Middleware 2021).
 
     Args:
         gco2_per_kwh: One intensity a slot, shape `(slots,)`.
-        work_slots: Useful work that is left, in slots of running time.
-        stop_slots_cost: Running time of a stop, in slots.
-        restart_slots_cost: Running time of a start after a stop, in slots.
-        shortest_slots: No slice is shorter, but the last, which ends when the job does.
-        first_slots_cost: Running time before the first work, in slots: of a job that was stopped before.
-        may_start: For each slot, whether a slice may begin with it; `None` for all. Shape `(slots,)`.
+        work_slots: Work that is left, in slots of running time.
 
     Returns:
         For each slot whether the job runs in it, shape `(slots,)`.
@@ -66,30 +48,10 @@ def greenest_slices(
         InvalidInputError: The window is shorter than the work.
     """
     slots = len(gco2_per_kwh)
+    if work_slots > slots:
+        raise InvalidInputError(f"{work_slots} slots of work do not fit into {slots} slots.")
     runs = np.zeros(slots, dtype=bool)
-    if work_slots <= 0:
-        return runs
-    break_cost = stop_slots_cost + restart_slots_cost
-    if break_cost == 0 and first_slots_cost == 0 and shortest_slots <= 1 and may_start is None:
-        if work_slots > slots:
-            raise InvalidInputError(f"{work_slots} slots of work do not fit into {slots} slots.")
-        runs[np.argsort(gco2_per_kwh, kind="stable")[:work_slots]] = True
-        return runs
-    allowed = np.ones(slots, dtype=bool) if may_start is None else may_start
-    stretches = fewest_grams(
-        np.arange(slots + 1, dtype=float),
-        np.asarray(gco2_per_kwh, dtype=float),
-        work=float(work_slots),
-        break_cost=break_cost,
-        first_cost=first_slots_cost,
-        shortest=float(max(shortest_slots, 1)),
-        may_start=allowed,
-        may_be_first=allowed,
-    )
-    if stretches is None:
-        raise InvalidInputError(f"{work_slots} slots of work and their breaks do not fit into {slots} slots.")
-    for start, finish in stretches:
-        runs[round(start) : math.ceil(finish - 1e-9)] = True
+    runs[np.argsort(gco2_per_kwh, kind="stable")[: max(0, work_slots)]] = True
     return runs
 
 

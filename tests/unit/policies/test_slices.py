@@ -138,37 +138,27 @@ def test_dearer_breaks_never_make_it_greener(
 @given(
     values=st.lists(st.integers(0, 500), min_size=12, max_size=60),
     work=st.integers(1, 12),
-    stop=st.floats(0, 0.4),
-    restart=st.floats(0, 0.8),
+    break_cost=st.floats(0, 1.2),
     shortest=st.integers(1, 4),
     first=st.floats(0, 0.5),
 )
-def test_a_mask_has_the_work_that_was_asked(
-    values: list[int], work: int, stop: float, restart: float, shortest: int, first: float
+def test_a_plan_has_the_work_that_was_asked(
+    values: list[int], work: int, break_cost: float, shortest: int, first: float
 ) -> None:
-    try:
-        runs = greenest_slices(
-            np.array(values, dtype=float),
-            work,
-            stop_slots_cost=stop,
-            restart_slots_cost=restart,
-            shortest_slots=shortest,
-            first_slots_cost=first,
-        )
-    except InvalidInputError:
+    found = search(values, work, break_cost=break_cost, shortest=float(shortest), first_cost=first)
+    if found is None:
         assert work + first > len(values) - 1
         return
-    slices = slices_of(tuple(runs))
-    useful = runs.sum() - first - (stop + restart) * (len(slices) - 1)
-    assert useful >= work - EQUAL
-    assert all(end - start >= shortest for start, end in slices[:-1])
+    lengths = [end - start for start, end in found]
+    useful = sum(lengths) - first - break_cost * (len(found) - 1)
+    assert useful == pytest.approx(work, abs=EQUAL)
+    assert all(length >= shortest - EQUAL for length in lengths[:-1])
 
 
 def test_work_that_does_not_fit_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="do not fit"):
         greenest_slices(np.ones(4), 5)
-    with pytest.raises(InvalidInputError, match="do not fit"):
-        greenest_slices(np.ones(4), 4, first_slots_cost=0.5)
+    assert search([1.0] * 4, 4, break_cost=0.0, first_cost=0.5) is None
 
 
 def test_no_work_needs_no_slots() -> None:
@@ -176,13 +166,10 @@ def test_no_work_needs_no_slots() -> None:
 
 
 def test_two_valleys_are_worth_a_break_only_while_it_is_cheap() -> None:
-    values = np.array([10.0, 10, 100, 100, 10, 10])
+    values = [10.0, 10, 100, 100, 10, 10]
     # A break costs its time in the valley, which must be made up on the hill: 0.5 x 100 of running time, and no more.
-    assert slices_of(tuple(greenest_slices(values, 3, stop_slots_cost=0.25, restart_slots_cost=0.25))) == [
-        (0, 2),
-        (4, 6),
-    ]
-    assert len(slices_of(tuple(greenest_slices(values, 4, stop_slots_cost=1, restart_slots_cost=1)))) == 1
+    assert search(values, 3, break_cost=0.5) == [(0, 2), (4, 5.5)]
+    assert len(search(values, 4, break_cost=2.0) or []) == 1
 
 
 @st.composite
