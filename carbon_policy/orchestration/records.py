@@ -68,31 +68,57 @@ def record_decision(
 
     The plan of a run that is to wait is a label as well: a re-plan of many runs reads it with the run itself.
     """
-    data = decision.model_dump(mode="json")
     plan = plan_of(decision)
     if plan is not None:
         quietly("keep the plan", lambda: add_labels(client, run.id, {LABEL_PLAN: plan.model_dump_json()}))
+    leave_decision(client, run, decision, flow, deployment, "decision", DECISION_TYPE)
+
+
+def leave_decision(
+    client: SyncPrefectClient,
+    run: FlowRun,
+    decision: Decision,
+    flow: str,
+    deployment: str | None,
+    kind: str,
+    artifact_type: str,
+) -> None:
+    """Leave a decision under a run: two artifacts, for machines and for people, and an event.
+
+    Args:
+        client: A client of the server.
+        run: The run.
+        decision: What was decided.
+        flow: Name of its flow.
+        deployment: Name of the user's deployment; `None` for a direct call.
+        kind: What it is a decision about; names the event and the artifacts' keys.
+        artifact_type: Of the artifact for machines.
+    """
     quietly(
-        "record the decision",
-        lambda: leave_artifact(
-            client, run, artifact_key("decision-data", flow, deployment), DECISION_TYPE, json.dumps(data)
-        ),
-    )
-    quietly(
-        "record the decision for people",
+        f"record the {kind}",
         lambda: leave_artifact(
             client,
             run,
-            artifact_key("decision", flow, deployment),
+            artifact_key(f"{kind}-data", flow, deployment),
+            artifact_type,
+            json.dumps(decision.model_dump(mode="json")),
+        ),
+    )
+    quietly(
+        f"record the {kind} for people",
+        lambda: leave_artifact(
+            client,
+            run,
+            artifact_key(kind, flow, deployment),
             "markdown",
             decision_markdown(decision),
             decision.sentence,
         ),
     )
     quietly(
-        "emit the decision",
+        f"emit the {kind}",
         lambda: emit_event(
-            event="carbon-policy.decision",
+            event=f"carbon-policy.{kind}",
             resource={
                 "prefect.resource.id": f"prefect.flow-run.{run.id}",
                 "prefect.resource.name": run.name,

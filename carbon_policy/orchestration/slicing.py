@@ -7,7 +7,6 @@ state is here, and so is the code. Only an answer to defer stops a run; any othe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +15,6 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.events import emit_event
 
 from carbon_policy.domain.decision import Decision, ReasonCode, Slice
 from carbon_policy.domain.job import JobSpec, Mode, Urgency
@@ -31,14 +29,7 @@ from carbon_policy.orchestration.names import (
     PLACED,
 )
 from carbon_policy.orchestration.policy_task import decide_for
-from carbon_policy.orchestration.records import (
-    add_labels,
-    artifact_key,
-    decision_markdown,
-    leave_artifact,
-    quietly,
-    read_decision,
-)
+from carbon_policy.orchestration.records import add_labels, leave_decision, read_decision
 
 SLICE_TYPE = "carbon-slice-decision"
 """Artifact of an answer that a run got while it ran. The ledger accounts by the decision that placed the run."""
@@ -180,44 +171,7 @@ def note_answer(client: SyncPrefectClient, run: FlowRun, flow: str, decision: De
     add_labels(client, run.id, {LABEL_SLICE: _as_label(current)})
     deployment = run.labels.get(LABEL_USER_DEPLOYMENT)
     name = str(deployment) if deployment is not None else None
-    quietly(
-        "record the decision about a slice",
-        lambda: leave_artifact(
-            client,
-            run,
-            artifact_key("slice-data", flow, name),
-            SLICE_TYPE,
-            json.dumps(decision.model_dump(mode="json")),
-        ),
-    )
-    quietly(
-        "record the decision about a slice for people",
-        lambda: leave_artifact(
-            client,
-            run,
-            artifact_key("slice", flow, name),
-            "markdown",
-            decision_markdown(decision),
-            decision.sentence,
-        ),
-    )
-    quietly(
-        "emit the decision about a slice",
-        lambda: emit_event(
-            event="carbon-policy.slice",
-            resource={
-                "prefect.resource.id": f"prefect.flow-run.{run.id}",
-                "prefect.resource.name": run.name,
-                "carbon-policy.action": decision.action.value,
-                "carbon-policy.reason": decision.reason.value,
-            },
-            payload={
-                "sentence": decision.sentence,
-                "site": decision.site,
-                "start": decision.start.isoformat(),
-            },
-        ),
-    )
+    leave_decision(client, run, decision, flow, name, "slice", SLICE_TYPE)
 
 
 def _as_label(current: Slice | None) -> str:
