@@ -7,10 +7,10 @@ from html import escape
 import plotly.graph_objects as go
 
 from carbon_policy.report.curve import CurvePlot, naive, steps_of
-from carbon_policy.report.plotted import GOOD, INK, SOFT, WATERMARK_COLOUR
+from carbon_policy.report.plotly_page import as_page, dress, mark_simulated, put_below
+from carbon_policy.report.plotted import GOOD, INK, SOFT
 
 _BAND_COLOURS = ("#cfe0ee", "#9dbfdb", "#6f9fc6")
-_FONT = "system-ui, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 
 
 def draw_curve_html(plot: CurvePlot) -> str:
@@ -18,13 +18,7 @@ def draw_curve_html(plot: CurvePlot) -> str:
     figure = go.Figure()
     _draw(figure, plot)
     _dress(figure, plot)
-    page: str = figure.to_html(
-        full_html=True,
-        include_plotlyjs=True,
-        div_id="carbon-curve",
-        config={"displayModeBar": False, "responsive": True},
-    )
-    return page.replace("<head>", f"<head><title>{escape(plot.title)}</title>", 1)
+    return as_page(figure, "carbon-curve", plot.title)
 
 
 def _draw(figure: go.Figure, plot: CurvePlot) -> None:
@@ -71,29 +65,19 @@ def _draw(figure: go.Figure, plot: CurvePlot) -> None:
 
 def _dress(figure: go.Figure, plot: CurvePlot) -> None:
     footer = [*plot.footer, *_keys(plot)]
-    figure.update_layout(
-        title={
-            "text": escape(plot.title), "x": 0.01, "y": 0.98, "yanchor": "top",
-            "font": {"size": 18, "color": INK},
-        },
-        template="plotly_white",
-        font={"family": _FONT, "color": INK},
+    dress(
+        figure,
+        plot.title,
         height=480 + 17 * len(footer),
         hovermode="x unified",
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.05, "yanchor": "bottom"},
         margin={"l": 70, "r": 30, "t": 95, "b": 75 + 17 * len(footer)},
-    )  # fmt: skip
+    )
     figure.update_yaxes(title=escape(plot.intensity_label), range=[0, plot.top * 1.08])
     figure.update_xaxes(range=list(plot.span), tickformat="%H:%M\n%a %-d %b", hoverformat="%a %-d %b %H:%M")
-    figure.add_annotation(
-        text="<br>".join(map(escape, footer)), x=0, xref="paper", xanchor="left", y=0, yref="paper",
-        yanchor="top", yshift=-52, align="left", showarrow=False, font={"size": 11, "color": SOFT},
-    )  # fmt: skip
+    put_below(figure, footer, 52)
     if plot.first.simulated:
-        figure.add_annotation(
-            text="<b>SIMULATED</b>", x=0.5, xref="paper", y=0.5, yref="paper", showarrow=False,
-            font={"size": 72, "color": WATERMARK_COLOUR}, opacity=0.4,
-        )  # fmt: skip
+        mark_simulated(figure)
 
 
 def _keys(plot: CurvePlot) -> list[str]:

@@ -9,13 +9,13 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from carbon_policy.domain.site import Tier
+from carbon_policy.report.plotly_page import as_page, as_part, dress, mark_simulated, put_below
 from carbon_policy.report.plotted import (
     INK,
     INTENSITY_COLOURS,
     SOFT,
     TIER_COLOURS,
     WAITING_COLOUR,
-    WATERMARK_COLOUR,
     DayPlot,
 )
 
@@ -34,13 +34,7 @@ def draw_html(day: DayPlot, *, full_page: bool) -> str:
     _add_intensity(figure, day)
     _add_jobs(figure, day)
     _dress(figure, day, height=_CURVE_PX + rows_px + _FRAME_PX)
-    page: str = figure.to_html(
-        full_html=full_page,
-        include_plotlyjs=True,
-        div_id="carbon-day",
-        config={"displayModeBar": False, "responsive": True},
-    )
-    return page
+    return as_page(figure, "carbon-day", day.title) if full_page else as_part(figure, "carbon-day")
 
 
 def _add_intensity(figure: go.Figure, day: DayPlot) -> None:
@@ -151,16 +145,9 @@ def _add_jobs(figure: go.Figure, day: DayPlot) -> None:
 
 
 def _dress(figure: go.Figure, day: DayPlot, height: int) -> None:
-    figure.update_layout(
-        title={
-            "text": escape(day.title),
-            "x": 0.01,
-            "y": 0.98,
-            "yanchor": "top",
-            "font": {"size": 18, "color": INK},
-        },
-        template="plotly_white",
-        font={"family": "system-ui, Segoe UI, Roboto, Helvetica, Arial, sans-serif", "color": INK},
+    dress(
+        figure,
+        day.title,
         height=height,
         barmode="overlay",
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
@@ -189,13 +176,7 @@ def _dress(figure: go.Figure, day: DayPlot, height: int) -> None:
         text="saved", x=1.01, xref="paper", xanchor="left", y=1, yref="y2 domain", yanchor="bottom",
         showarrow=False, font={"size": 11, "color": SOFT},
     )  # fmt: skip
-    figure.add_annotation(
-        text="<br>".join(map(escape, day.caption)), x=0, xref="paper", xanchor="left", y=0, yref="paper", yanchor="top",
-        yshift=-72, align="left", showarrow=False, font={"size": 11, "color": SOFT},
-    )  # fmt: skip
+    put_below(figure, day.caption, 72)
     if day.series.simulated:
         for axis in ("y domain", "y2 domain"):
-            figure.add_annotation(
-                text="<b>SIMULATED</b>", x=0.5, xref="paper", y=0.5, yref=axis, showarrow=False,
-                font={"size": 72, "color": WATERMARK_COLOUR}, opacity=0.4,
-            )  # fmt: skip
+            mark_simulated(figure, axis)

@@ -8,10 +8,8 @@ from html import escape
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from carbon_policy.report.plotted import INK, WATERMARK_COLOUR
+from carbon_policy.report.plotly_page import as_part, dress, mark_simulated
 from carbon_policy.report.replayed import ReplayPlot
-
-_FONT = "system-ui, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 
 
 def draw_replay_html(plot: ReplayPlot) -> str:
@@ -40,29 +38,14 @@ def draw_replay_html(plot: ReplayPlot) -> str:
         )
         figure.update_xaxes(range=_span(values), ticksuffix=unit, row=1, col=column)
     _dress(figure, plot)
-    page: str = figure.to_html(
-        full_html=False,
-        include_plotlyjs=True,
-        div_id="carbon-replay",
-        config={"displayModeBar": False, "responsive": True},
-    )
-    return page
+    return as_part(figure, "carbon-replay")
 
 
 def _dress(figure: go.Figure, plot: ReplayPlot) -> None:
-    figure.update_layout(
-        template="plotly_white",
-        font={"family": _FONT, "color": INK},
-        height=360,
-        showlegend=False,
-        margin={"l": 20, "r": 40, "t": 60, "b": 60},
-    )
+    dress(figure, height=360, showlegend=False, margin={"l": 20, "r": 40, "t": 60, "b": 60})
     figure.update_yaxes(autorange="reversed", automargin=True)
     if plot.simulated:
-        figure.add_annotation(
-            text="<b>SIMULATED</b>", x=0.5, xref="paper", y=0.5, yref="paper", showarrow=False,
-            font={"size": 64, "color": WATERMARK_COLOUR}, opacity=0.4,
-        )  # fmt: skip
+        mark_simulated(figure, size=64)
 
 
 def _span(values: Sequence[float]) -> list[float]:

@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from carbon_policy.report.curve import naive, steps_of
-from carbon_policy.report.plotted import INK, LONGEST_NAME, SOFT, WAITING_COLOUR, WATERMARK_COLOUR
+from carbon_policy.report.plotly_page import as_part, dress, mark_simulated
+from carbon_policy.report.plotted import INK, LONGEST_NAME, SOFT, WAITING_COLOUR
 from carbon_policy.report.schedule import COLOURS, SchedulePlot
 
-_FONT = "system-ui, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 _CURVE_PX, _ROW_PX, _FRAME_PX = 230, 24, 190
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
@@ -25,13 +25,7 @@ def draw_schedule_html(plot: SchedulePlot) -> str:
     _draw_curves(figure, plot)
     _draw_jobs(figure, plot)
     _dress(figure, plot, _CURVE_PX + rows_px + _FRAME_PX)
-    page: str = figure.to_html(
-        full_html=False,
-        include_plotlyjs=True,
-        div_id="carbon-plan",
-        config={"displayModeBar": False, "responsive": True},
-    )
-    return page
+    return as_part(figure, "carbon-plan")
 
 
 def _draw_curves(figure: go.Figure, plot: SchedulePlot) -> None:
@@ -87,18 +81,14 @@ def _draw_jobs(figure: go.Figure, plot: SchedulePlot) -> None:
 
 
 def _dress(figure: go.Figure, plot: SchedulePlot, height: int) -> None:
-    figure.update_layout(
-        title={
-            "text": escape(plot.title), "x": 0.01, "y": 0.98, "yanchor": "top",
-            "font": {"size": 18, "color": INK},
-        },
-        template="plotly_white",
-        font={"family": _FONT, "color": INK},
+    dress(
+        figure,
+        plot.title,
         height=height,
         barmode="overlay",
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
         margin={"l": 20, "r": 170, "t": 90, "b": 70},
-    )  # fmt: skip
+    )
     figure.update_yaxes(title="gCO2e/kWh", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(
         tickvals=list(range(len(plot.shown))),
@@ -118,7 +108,4 @@ def _dress(figure: go.Figure, plot: SchedulePlot, height: int) -> None:
             font={"size": 12, "color": SOFT},
         )  # fmt: skip
     if any(series.simulated for series in plot.curves):
-        figure.add_annotation(
-            text="<b>SIMULATED</b>", x=0.5, xref="paper", y=0.5, yref="y domain", showarrow=False,
-            font={"size": 64, "color": WATERMARK_COLOUR}, opacity=0.4,
-        )  # fmt: skip
+        mark_simulated(figure, "y domain", size=64)

@@ -7,10 +7,8 @@ from html import escape
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from carbon_policy.report.plotted import INK, SOFT
+from carbon_policy.report.plotly_page import as_page, dress, put_below
 from carbon_policy.report.skill import COLOURS, SkillPlot, medians
-
-_FONT = "system-ui, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 
 
 def draw_skill_html(plot: SkillPlot) -> str:
@@ -27,32 +25,19 @@ def draw_skill_html(plot: SkillPlot) -> str:
         ],
     )
     _draw(figure, plot)
-    figure.update_layout(
-        title={
-            "text": escape(plot.title), "x": 0.01, "y": 0.98, "yanchor": "top",
-            "font": {"size": 18, "color": INK},
-        },
-        template="plotly_white",
-        font={"family": _FONT, "color": INK},
+    dress(
+        figure,
+        plot.title,
         height=520,
         barmode="group",
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.1, "yanchor": "bottom"},
         margin={"l": 60, "r": 30, "t": 120, "b": 90},
-    )  # fmt: skip
+    )
     figure.update_yaxes(ticksuffix=" %", rangemode="tozero")
     figure.update_xaxes(title="day", dtick=1, row=1, col=1)
     figure.update_annotations(font={"size": 13})
-    figure.add_annotation(
-        text="<br>".join(map(escape, plot.caption)), x=0, xref="paper", xanchor="left", y=0, yref="paper",
-        yanchor="top", yshift=-48, align="left", showarrow=False, font={"size": 11, "color": SOFT},
-    )  # fmt: skip
-    page: str = figure.to_html(
-        full_html=True,
-        include_plotlyjs=True,
-        div_id="carbon-skill",
-        config={"displayModeBar": False, "responsive": True},
-    )
-    return page.replace("<head>", f"<head><title>{escape(plot.title)}</title>", 1)
+    put_below(figure, plot.caption, 48)
+    return as_page(figure, "carbon-skill", plot.title)
 
 
 def _draw(figure: go.Figure, plot: SkillPlot) -> None:

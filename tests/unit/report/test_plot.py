@@ -52,6 +52,7 @@ def test_the_html_is_the_plot_and_says_so(series: IntensitySeries, entries: list
         series, plotted_jobs(entries), "A day", licence="CC BY 4.0.", full_page=True
     ).replace("\\u002f", "/")
     assert page.startswith("<!doctype html>")
+    assert "<title>A day</title>" in page
     for text in ("train/daily", "ran on eco", "DE, gCO2e/kWh", "energy-charts", "CC BY 4.0.", "Time, UTC"):
         assert text in page
     assert "SIMULATED" not in page
