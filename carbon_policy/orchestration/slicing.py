@@ -169,9 +169,15 @@ def note_answer(client: SyncPrefectClient, run: FlowRun, flow: str, decision: De
     """Keep an answer with the run: its slice for the next start, and all of it for people and automations."""
     current = decision.slices[0] if decision.slices else None
     add_labels(client, run.id, {LABEL_SLICE: _as_label(current)})
-    deployment = run.labels.get(LABEL_USER_DEPLOYMENT)
-    name = str(deployment) if deployment is not None else None
-    leave_decision(client, run, decision, flow, name, "slice", SLICE_TYPE)
+    leave_decision(client, run, decision, flow, _deployment_of(client, run), "slice", SLICE_TYPE)
+
+
+def _deployment_of(client: SyncPrefectClient, run: FlowRun) -> str | None:
+    """The user's deployment: a placed run says it, and one that runs where it stood is a run of it."""
+    label = run.labels.get(LABEL_USER_DEPLOYMENT)
+    if label is not None:
+        return str(label)
+    return client.read_deployment(run.deployment_id).name if run.deployment_id else None
 
 
 def _as_label(current: Slice | None) -> str:

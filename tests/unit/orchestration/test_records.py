@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -31,8 +32,9 @@ LATER = Decision(
 class Server:
     """Keeps what is left on it; artifacts only while it takes them."""
 
-    def __init__(self, *, takes_artifacts: bool = True) -> None:
-        self.run = FlowRun(flow_id=uuid4(), labels={LABEL_USER_DEPLOYMENT: "nightly"})
+    def __init__(self, *, takes_artifacts: bool = True, placed: bool = True) -> None:
+        labels = {LABEL_USER_DEPLOYMENT: "nightly"} if placed else {}
+        self.run = FlowRun(flow_id=uuid4(), deployment_id=uuid4(), labels=labels)
         self.takes_artifacts = takes_artifacts
         self.artifacts: list[Any] = []
 
@@ -40,6 +42,12 @@ class Server:
         if not self.takes_artifacts:
             raise PermissionError("403")
         self.artifacts.append(artifact)
+
+    def read_deployment(self, deployment_id: Any) -> Any:
+        assert deployment_id == self.run.deployment_id
+        return SimpleNamespace(
+            name="nightly" if LABEL_USER_DEPLOYMENT not in self.run.labels else "nightly@fast"
+        )
 
     def update_flow_run_labels(self, _: Any, labels: dict[str, Any]) -> None:
         self.run.labels |= labels
@@ -66,10 +74,11 @@ def test_a_decision_is_left_for_machines_for_people_and_as_an_event(events: list
     assert (planned.site, planned.start) == ("fast", LATER.start)
 
 
+@pytest.mark.parametrize("placed", [True, False])
 def test_an_answer_to_a_running_job_is_left_beside_the_decision_that_placed_it(
-    events: list[dict[str, Any]],
+    events: list[dict[str, Any]], placed: bool
 ) -> None:
-    server = Server()
+    server = Server(placed=placed)
     note_answer(server, server.run, "train", LATER)  # type: ignore[arg-type]
     assert [(one.key, one.type) for one in server.artifacts] == [
         ("carbon-slice-data-train-nightly", "carbon-slice-decision"),
