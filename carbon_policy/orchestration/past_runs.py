@@ -12,7 +12,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterStartTime, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
@@ -36,15 +36,6 @@ from carbon_policy.orchestration.variables import resolve_spec
 
 SHORTEST = timedelta(seconds=1)
 """A run that took less computed nothing that could be moved."""
-
-_RAN = StateType.COMPLETED
-_UNDER_WAY = (
-    StateType.RUNNING,
-    StateType.PENDING,
-    StateType.SCHEDULED,
-    StateType.PAUSED,
-    StateType.CANCELLING,
-)
 
 Read = Callable[[int], None]
 """Told how many runs were read so far."""
@@ -291,11 +282,11 @@ class _Reader:
 
 def _span(run: FlowRun) -> tuple[datetime, timedelta]:
     """When a run's code began, and how long it ran, its waits between attempts left out."""
-    if run.state_type in _UNDER_WAY:
+    if run.state_type not in TERMINAL_STATES:
         raise _LeftOut("still under way")
     if LABEL_CHILD in run.labels:
         raise _LeftOut("gates, which placed a job that is counted itself")
-    if run.state_type is not _RAN:
+    if run.state_type is not StateType.COMPLETED:
         raise _LeftOut("failed, crashed or cancelled")
     if run.deployment_id is None and run.parent_task_run_id is not None:
         raise _LeftOut("subflows, which are part of a run that is counted itself")
