@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from bisect import bisect_right
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -212,9 +211,3 @@ def quantile_gco2_per_kwh(series: IntensitySeries, quantile: float) -> float:
     """The value below which the share `quantile` (0 to 1) of the slots lie, gCO2e/kWh."""
     ordered = sorted(series.values_gco2_per_kwh)
     return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
-
-
-def rank_of(series: IntensitySeries, value_gco2_per_kwh: float) -> float:
-    """The share of slots (0 to 1) at or below a value."""
-    ordered = sorted(series.values_gco2_per_kwh)
-    return bisect_right(ordered, value_gco2_per_kwh) / len(ordered)
