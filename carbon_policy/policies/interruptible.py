@@ -17,7 +17,7 @@ from carbon_policy.policies.needs import eligible_site, eligible_sites
 from carbon_policy.policies.options import later_option, offer_of, option_at
 from carbon_policy.policies.ranking import by_grams, by_grams_and_money, greener, saved_share, saves
 from carbon_policy.policies.replan import kept_or_changed
-from carbon_policy.policies.slices import SlicePlan, plan_slices
+from carbon_policy.policies.slices import plan_slices
 from carbon_policy.policies.verdict import Verdict, grams_change
 
 _NO_TIME = timedelta(0)
@@ -165,7 +165,7 @@ def _standing_plan(evidence: Evidence) -> Option | None:
         latest_start=planned.start,
         starts=[(planned.start, planned.start), *search.hours],
     )
-    return _option(evidence, site, load, found.slices) if found is not None else None
+    return _option(evidence, site, load, found) if found is not None else None
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class _Search:
         hours: The stretches in which a slice may begin.
     """
 
-    plan: Callable[..., SlicePlan | None]
+    plan: Callable[..., tuple[Slice, ...] | None]
     hours: list[tuple[datetime, datetime]]
 
 
@@ -219,7 +219,7 @@ def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
         found = plan(
             now, first_cost=restart, most_slices=rests + 1, latest_start=now, starts=[(now, now), *hours]
         )
-        sliced = _option(evidence, site, load, found.slices) if found and len(found.slices) > 1 else None
+        sliced = _option(evidence, site, load, found) if found and len(found) > 1 else None
     stop = spec.stop_cost if running else _NO_TIME
     begins = None if begun or window.latest_start is None else window.latest_start - settings.start_latency
     found = plan(
@@ -230,7 +230,7 @@ def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
         starts=hours,
     )
     if found is not None:
-        later = _option(evidence, site, load, found.slices, stop)
+        later = _option(evidence, site, load, found, stop)
     if later is not None and not later.slices and not begun:
         # Of starts that are as green as each other each job takes its own.
         spread = later_option(evidence, offer_of(evidence, site))

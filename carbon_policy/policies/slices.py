@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -16,19 +15,6 @@ from carbon_policy.policies.slice_search import Bools, Floats, Stretches, fewest
 
 # Each halves what is unknown of the toll, and costs another search.
 _TOLLS = 6
-
-
-@dataclass(frozen=True)
-class SlicePlan:
-    """When an interruptible job runs.
-
-    Attributes:
-        slices: In order, UTC; the time of starting and stopping included.
-        gh_per_kwh: The integral of the intensity over all slices, (g/kWh) x h; times kW it is grams.
-    """
-
-    slices: tuple[Slice, ...]
-    gh_per_kwh: float
 
 
 def greenest_slices(gco2_per_kwh: Floats, work_slots: int) -> Bools:
@@ -69,8 +55,8 @@ def plan_slices(
     most_slices: int | None = None,
     latest_start: datetime | None = None,
     starts: Sequence[tuple[datetime, datetime]] | None = None,
-) -> SlicePlan | None:
-    """The greenest slices of a job in a window of real time.
+) -> tuple[Slice, ...] | None:
+    """The greenest slices of a job in a window of real time, in order; the time of starting and stopping included.
 
     Slices begin and end where slots do, at the edges of the window and of `starts`, and the last when the work
     is done; one run without a break may begin anywhere, so a plan is never worse than the best window.
@@ -143,12 +129,9 @@ def plan_slices(
     best = min((found for found in plans if found is not None), key=emitted, default=None)
     if best is None:
         return None
-    return SlicePlan(
-        slices=tuple(
-            Slice(start=begin + timedelta(seconds=start), finish=min(begin + timedelta(seconds=finish), end))
-            for start, finish in best
-        ),
-        gh_per_kwh=emitted(best) / 3600,
+    return tuple(
+        Slice(start=begin + timedelta(seconds=start), finish=min(begin + timedelta(seconds=finish), end))
+        for start, finish in best
     )
 
 

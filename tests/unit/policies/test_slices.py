@@ -205,24 +205,23 @@ def test_a_plan_keeps_every_promise(
     if plan is None:
         assert earliest + needs > finish - TICK
         return
-    slices = plan.slices
-    lengths = [item.finish - item.start for item in slices]
-    breaks = len(slices) - 1
+    lengths = [item.finish - item.start for item in plan]
+    breaks = len(plan) - 1
     taken = needs + breaks * (limits["stop_cost"] + limits["restart_cost"])
     assert abs(sum(lengths, timedelta(0)) - taken) < TICK
-    assert earliest <= slices[0].start
-    assert slices[-1].finish <= finish
+    assert earliest <= plan[0].start
+    assert plan[-1].finish <= finish
     assert all(length >= limits["shortest"] - TICK for length in lengths[:-1])
-    assert all(b.start - a.finish >= limits["shortest_rest"] - TICK for a, b in pairwise(slices))
-    assert most is None or len(slices) <= most
-    emitted = sum(outlook.integral(item.start, item.finish) for item in slices)
-    assert plan.gh_per_kwh == pytest.approx(emitted, rel=1e-6, abs=1e-6)
+    assert all(b.start - a.finish >= limits["shortest_rest"] - TICK for a, b in pairwise(plan))
+    assert most is None or len(plan) <= most
+    emitted = sum(outlook.integral(item.start, item.finish) for item in plan)
     # No window without a break is greener.
     room = finish - earliest - needs
     for share in (0, 0.1, 0.37, 0.5, 0.8, 1):
         start = earliest + share * max(room, timedelta(0))
         if start + needs <= finish:
-            assert plan.gh_per_kwh <= outlook.integral(start, start + needs) * (1 + 1e-9) + EQUAL
+            # Moments are rounded to microseconds at each end of a slice.
+            assert emitted <= outlook.integral(start, start + needs) * (1 + 1e-9) + 2 * EQUAL
 
 
 @given(windows(), st.floats(0.1, 0.9), st.floats(0, 0.4), st.floats(0.2, 1))
@@ -241,8 +240,8 @@ def test_slices_begin_only_where_they_may(
     latest_start = earliest + latest * room
     plan = plan_slices(outlook, earliest, finish, **limits, starts=starts, latest_start=latest_start)
     if plan is not None:
-        assert plan.slices[0].start <= latest_start + TICK
-        for item in plan.slices:
+        assert plan[0].start <= latest_start + TICK
+        for item in plan:
             assert any(opens - TICK <= item.start <= closes + TICK for opens, closes in starts)
 
 
@@ -254,11 +253,10 @@ def test_now_may_lie_inside_a_slot_and_the_last_slot_is_run_in_part() -> None:
     now = START + timedelta(minutes=10)
     plan = plan_slices(outlook, now, outlook.end, timedelta(minutes=40), restart_cost=timedelta(minutes=1))
     assert plan is not None
-    assert [(item.start, item.finish) for item in plan.slices] == [
+    assert [(item.start, item.finish) for item in plan] == [
         (now, START + half),
         (START + 3 * half, START + 3 * half + timedelta(minutes=21)),
     ]
-    assert plan.gh_per_kwh == pytest.approx((10 * 20 + 20 * 21) / 60)
 
 
 def test_what_the_outlook_does_not_cover_is_not_planned_in() -> None:
@@ -268,6 +266,6 @@ def test_what_the_outlook_does_not_cover_is_not_planned_in() -> None:
     far = outlook.end + timedelta(days=1)
     plan = plan_slices(outlook, START, far, timedelta(hours=1))
     assert plan is not None
-    assert plan.slices[0].start == START + timedelta(hours=1)
+    assert plan[0].start == START + timedelta(hours=1)
     assert plan_slices(outlook, START, far, timedelta(hours=3)) is None
     assert plan_slices(outlook, far, far + timedelta(hours=3), timedelta(hours=1)) is None
