@@ -37,7 +37,7 @@ from carbon_policy.orchestration.variables import policy_block_name
 from carbon_policy.orchestration.world import World
 from carbon_policy.planning.problem import FleetJob, FleetProblem, FleetSite
 from carbon_policy.policies.load import Load, load_on
-from carbon_policy.policies.options import eligible_sites, reference_site
+from carbon_policy.policies.needs import eligible_sites, reference_site
 
 STEP = timedelta(minutes=15)
 """Length of a slot of the plan."""
