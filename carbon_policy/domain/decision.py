@@ -257,7 +257,7 @@ class Option(BaseModel):
         finish: UTC; on a slower site the run is longer.
         energy_kwh: Expected, PUE included.
         gco2: Expected grams, from the outlook.
-        note: Why it was, or was not, taken.
+        note: What else there is to say of it, for people: such as what moving its data adds.
         cost: Expected money; `None` where the site has no prices.
         slices: The stretches in which an interruptible job runs, in order; empty for one run without a break.
     """
