@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -28,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from common import RESULTS, machine, write
 
 from carbon_policy.domain.job import Urgency
 from carbon_policy.planning.booking import Booking
@@ -36,7 +35,6 @@ from carbon_policy.planning.problem import FleetJob, FleetProblem, FleetSite
 from carbon_policy.planning.queue import as_queue, capacities
 from carbon_policy.planning.search import Search
 
-RESULTS = Path(__file__).parent / "results"
 STEP = timedelta(minutes=30)
 HOURS = 168
 SLOTS = 336
@@ -81,18 +79,15 @@ def main() -> None:
         runs.append(json.loads(done.stdout[done.stdout.index("{") :]))
         print(row(runs[-1]), file=sys.stderr)
     results = {
-        "machine": f"{os.cpu_count()} CPUs, {platform.platform()}, Python {platform.python_version()}",
+        "machine": machine(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "zones": args.zones,
         "week": args.week,
         "load": args.load,
         "runs": runs,
     }
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "capacity.json").write_text(json.dumps(results, indent=1) + "\n")
-    (args.output / "capacity.md").write_text(as_markdown(results))
+    write(args.output, "capacity", results, as_markdown(results))
     plot(results, args.output / "capacity.png")
-    print(as_markdown(results))
 
 
 def fleet(args: argparse.Namespace, count: int) -> FleetProblem:
@@ -158,6 +153,7 @@ def measure(args: argparse.Namespace, count: int) -> dict[str, Any]:
     blind = Search(queue).best(np.zeros(places.shape))
     crowd = blind.usage(*places.shape)
     turns, left_out = in_turn(problem)
+    shown = count == min(args.jobs, key=lambda jobs: abs(jobs - 10_000))
     return {
         "jobs": count,
         "places": places[:, 0].tolist(),
@@ -184,10 +180,8 @@ def measure(args: argparse.Namespace, count: int) -> dict[str, Any]:
             "jobs_in_overload": jobs_in_overload(blind, crowd > places),
         },
         "greedy_in_turn": {"objective_gco2": turns, "left_out": left_out},
-        "usage": usage.tolist() if count == min(args.jobs, key=lambda jobs: abs(jobs - 10_000)) else None,
-        "greedy_usage": crowd.tolist()
-        if count == min(args.jobs, key=lambda jobs: abs(jobs - 10_000))
-        else None,
+        "usage": usage.tolist() if shown else None,
+        "greedy_usage": crowd.tolist() if shown else None,
     }
 
 

@@ -17,7 +17,6 @@ with `python benchmarks/deadlines.py`; `--jobs 500` for a first look.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import time
@@ -32,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from common import RESULTS, write
 
 from carbon_policy.domain.decision import Action, Decision, Evidence, Plan
 from carbon_policy.domain.estimate import Estimate, EstimateBasis
@@ -40,7 +40,6 @@ from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site, Tier
 from carbon_policy.policies import decide
 
-RESULTS = Path(__file__).parent / "results"
 HORIZON_H = 96
 CORRELATION = 0.93
 ERROR_AFTER_A_DAY = (0.05, 0.13)
@@ -271,10 +270,7 @@ def main() -> None:
         "totals": dict(totals),
         "took_s": round(time.perf_counter() - began, 1),
     }
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "deadlines.json").write_text(json.dumps(results, indent=1) + "\n")
-    (args.output / "deadlines.md").write_text(as_markdown(results))
-    print(as_markdown(results))
+    write(args.output, "deadlines", results, as_markdown(results))
 
 
 def as_markdown(results: dict[str, Any]) -> str:

@@ -14,9 +14,6 @@ neighbour counts. Written to benchmarks/results/decision.json and .md; run it wi
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -25,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import RESULTS, machine, write
 
 from carbon_policy.domain.decision import Evidence
 from carbon_policy.domain.job import JobSpec
@@ -32,7 +30,6 @@ from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site, Tier
 from carbon_policy.policies import decide
 
-RESULTS = Path(__file__).parent / "results"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SLOT_MIN, SLOTS, SITES = 5, 2016, 10
 JOB_SLOTS = 48
@@ -155,14 +152,11 @@ def main() -> None:
         "plain Python, ten zones": timed(in_python, apart[:few]),
     }
     results = {
-        "machine": f"{os.cpu_count()} CPUs, {platform.platform()}, Python {platform.python_version()}",
+        "machine": machine(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "figures": figures,
     }
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "decision.json").write_text(json.dumps(results, indent=1) + "\n")
-    (args.output / "decision.md").write_text(as_markdown(results))
-    print(as_markdown(results))
+    write(args.output, "decision", results, as_markdown(results))
 
 
 def as_markdown(results: dict[str, Any]) -> str:

@@ -16,7 +16,6 @@ Written to benchmarks/results/forecasting.json, .md and .png. Run it with
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from common import RESULTS, history_of, write
 
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.forecasting.backtest import (
@@ -48,7 +48,6 @@ from carbon_policy.forecasting.features import DAY, WEEK, Features
 from carbon_policy.forecasting.forecaster import Forecaster, fit
 from carbon_policy.forecasting.hourly import HourlyHistory
 
-RESULTS = Path(__file__).parent / "results"
 NAMES = (OWN, PROFILE, YESTERDAY, LAST_WEEK)
 GOALS = {"4 h in 24 h": 90, "4 h in 48 h": 85, "8 h in 96 h": 85}
 REFIT_EVERY_H = 4 * WEEK
@@ -74,29 +73,15 @@ def main() -> None:
     results: dict[str, Any] = {"trace": trace.name, "test_from": args.test_from, "zones": zones}
     if args.trace is None:
         results["carboncast"] = list(_carboncast(args.data))
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "forecasting.json").write_text(json.dumps(results, indent=1) + "\n")
-    table = "\n".join(_tables(results))
-    (args.output / "forecasting.md").write_text(table)
+    write(args.output, "forecasting", results, "\n".join(_tables(results)))
     _plot(results, args.output / "forecasting.png")
-    print(table)
-
-
-def _history(frame: pd.DataFrame, column: str) -> HourlyHistory:
-    times = pd.to_datetime(frame["timestamp"], utc=True)
-    hours = ((times - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(hours=1)).to_numpy()
-    if (np.diff(hours) != 1).any():
-        raise SystemExit(
-            f"{frame['zone'].iloc[0]} has hours that are missing or double; fill or drop them first."
-        )
-    return HourlyHistory(int(hours[0]), frame[column].to_numpy(dtype=float))
 
 
 def _zones(path: Path, test_from: str, provider: pd.DataFrame | None) -> Iterator[dict[str, Any]]:
     """Questions 2 to 4, zone by zone."""
     first_tested = int(pd.Timestamp(test_from, tz="UTC").timestamp() // 3600)
     for zone, frame in pd.read_csv(path).groupby("zone"):
-        history = _history(frame, "gco2_per_kwh")
+        history = history_of(str(zone), frame)
         cut = first_tested - history.first_hour
         result: dict[str, Any] = {"zone": zone, **_times(str(zone), history)}
         print(f"{zone}: {len(history)} h fitted in {result['fit_s']} s")
@@ -187,7 +172,7 @@ def _carboncast(folder: Path) -> Iterator[dict[str, Any]]:
     actuals = pd.read_csv(folder / "carboncast_actuals_2020_2021.csv.gz")
     published = pd.read_csv(folder / "carboncast_forecasts_96h_2021H2.csv.gz")
     for zone, frame in actuals.groupby("zone"):
-        history = _history(frame, "gco2_per_kwh")
+        history = history_of(str(zone), frame)
         theirs = published[published["zone"] == zone].pivot(index="issue_time", columns="lead_h")
         hours = pd.to_datetime(theirs.index, utc=True).astype("datetime64[s, UTC]").astype("int64") // 3600
         issues = hours.to_numpy() - history.first_hour

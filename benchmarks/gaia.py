@@ -16,7 +16,6 @@ CSV with the columns timestamp, zone, gco2_per_kwh:
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -27,9 +26,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from common import RESULTS, history_of, new_year, write
 
 from carbon_policy.forecasting.features import DAY, WEEK
-from carbon_policy.forecasting.hourly import HourlyHistory
 from carbon_policy.simulation.outlook import Outlook, Perfect, knowing_the_hour, own_forecasts
 from carbon_policy.simulation.policies import GAIA_CARBON_TIME, GAIA_LOWEST_WINDOW, LOWEST_SLOT, Policy
 from carbon_policy.simulation.queues import GAIA_QUEUES, queued
@@ -37,7 +36,6 @@ from carbon_policy.simulation.rolling import Rolling
 from carbon_policy.simulation.run import simulate
 from carbon_policy.simulation.world import World
 
-RESULTS = Path(__file__).parent / "results"
 ZONES = ("AU-NSW", "US-CAL-CISO", "DE", "GB")
 WEEKS = (3, 16, 29, 42)
 """Of the year, a season each."""
@@ -85,18 +83,14 @@ def main() -> None:
     for case in results["zones"]:
         case["against"] = {peer.name: _against(case["policies"], peer.name) for peer in _peers()}
     results["took_s"] = round(time.monotonic() - began, 1)
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "gaia.json").write_text(json.dumps(results, indent=1) + "\n")
-    table = "\n".join(_tables(results)) + "\n"
-    (args.output / "gaia.md").write_text(table)
+    write(args.output, "gaia", results, "\n".join(_tables(results)) + "\n")
     _plot(results, args.output / "gaia.png")
-    print(table)
 
 
 def _zone(zone: str, rows: pd.DataFrame, jobs: pd.DataFrame, year: int) -> Points:
     """One core's work."""
     points: Points = defaultdict(list)
-    for actual, outlooks in _weeks(rows, year):
+    for actual, outlooks in _weeks(zone, rows, year):
         for known, outlook in outlooks.items():
             for limit in LIMITS:
                 _try(points, (zone, known, limit), jobs, actual, outlook)
@@ -104,16 +98,11 @@ def _zone(zone: str, rows: pd.DataFrame, jobs: pd.DataFrame, year: int) -> Point
     return points
 
 
-def _weeks(rows: pd.DataFrame, year: int) -> Iterator[tuple[np.ndarray, dict[str, Outlook]]]:
-    if rows.empty:
-        raise SystemExit("The trace has no such zone.")
-    times = pd.to_datetime(rows["timestamp"], utc=True)
-    hours = ((times - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(hours=1)).to_numpy()
-    values = rows["gco2_per_kwh"].to_numpy(dtype=float)
-    history = HourlyHistory(int(hours[0]), values)
+def _weeks(zone: str, rows: pd.DataFrame, year: int) -> Iterator[tuple[np.ndarray, dict[str, Outlook]]]:
+    history = history_of(zone, rows)
     for week in WEEKS:
-        first = int(pd.Timestamp(f"{year}-01-01", tz="UTC").timestamp()) // 3600 - int(hours[0]) + week * WEEK
-        actual = values[first : first + HOURS]
+        first = new_year(year) - history.first_hour + week * WEEK
+        actual = history.values_gco2_per_kwh[first : first + HOURS]
         said = own_forecasts(history, first, first + HOURS)
         slots = np.repeat(actual, SLOTS_PER_HOUR)
         yield (

@@ -10,9 +10,7 @@ Run it with `make bench`, or `python benchmarks/gate.py --runs 20`.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -24,9 +22,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from common import RESULTS, machine, write
+
 from carbon_policy.demo.processes import PrefectStack
 
-RESULTS = Path(__file__).parent / "results"
 FLOW = """
 from prefect import flow
 
@@ -45,17 +44,14 @@ def main() -> None:
         # Prefect reads its settings when it is imported.
         os.environ.update({name: value for name, value in stack.env.items() if name.startswith("PREFECT_")})
         results = {
-            "machine": f"{os.cpu_count()} CPUs, {platform.platform()}, Python {platform.python_version()}",
+            "machine": machine(),
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "runs_of_each": options.runs,
             "latency_s": latency(stack, Path(folder), options.runs),
             "process_cpu_s": process_cpu(stack, options.runs),
             "decide_cpu_ms": decide_cpu(),
         }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gate.json").write_text(json.dumps(results, indent=2) + "\n")
-    (RESULTS / "gate.md").write_text(as_markdown(results))
-    print((RESULTS / "gate.md").read_text())
+    write(RESULTS, "gate", results, as_markdown(results))
 
 
 def latency(stack: PrefectStack, folder: Path, runs: int) -> dict[str, Any]:

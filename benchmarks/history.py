@@ -8,9 +8,6 @@ Written to benchmarks/results/history.json and history.md. Run it with `python b
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -23,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from common import RESULTS, machine, write
 from sqlalchemy import create_engine
 
 from carbon_policy.domain.signal import IntensitySeries
@@ -31,7 +29,6 @@ from carbon_policy.store import History
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.postgresql import NoPostgresqlError, database, postgresql
 
-RESULTS = Path(__file__).parent / "results"
 START, YEAR = datetime(2025, 1, 1, tzinfo=UTC), timedelta(days=365)
 STEPS_MIN = (60, 15, 5)
 READS = 15
@@ -52,15 +49,12 @@ def main() -> None:
         if url:
             measured["pandas, to_sql and read_sql, PostgreSQL"] = table(url)
     results = {
-        "machine": f"{os.cpu_count()} CPUs, {platform.platform()}, Python {platform.python_version()}",
+        "machine": machine(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "reads": READS,
         "ms": measured,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "history.json").write_text(json.dumps(results, indent=2) + "\n")
-    (RESULTS / "history.md").write_text(as_markdown(results))
-    print((RESULTS / "history.md").read_text())
+    write(RESULTS, "history", results, as_markdown(results))
 
 
 @contextmanager

@@ -17,7 +17,6 @@ One policy and one setting for all zones. Written to benchmarks/results/lets_wai
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,12 +26,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from common import RESULTS, history_of, hours_of, new_year, write
 
 from carbon_policy.forecasting.backtest import mape
 from carbon_policy.forecasting.blend import learn_weights
 from carbon_policy.forecasting.capture import Task, planned_once
 from carbon_policy.forecasting.features import DAY, HORIZON_H, WEEK
-from carbon_policy.forecasting.hourly import Floats, HourlyHistory
+from carbon_policy.forecasting.hourly import Floats
 from carbon_policy.simulation.ml_project import SLOTS_PER_HOUR, Deadline, ml_project
 from carbon_policy.simulation.outlook import (
     Issued,
@@ -46,7 +46,6 @@ from carbon_policy.simulation.rolling import WAIT_AWHILE_INTERRUPTING, Rolling, 
 from carbon_policy.simulation.run import oracle
 from carbon_policy.simulation.world import Outcome, World, outcome
 
-RESULTS = Path(__file__).parent / "results"
 SUNDIAL = "sundial_forecasts_96h_2022_2023.csv.gz"
 ZONES = ("DE", "GB", "FR", "US-CAL-CISO")
 GOALS = {"DE": 85, "GB": 85, "FR": 85, "US-CAL-CISO": 95}
@@ -93,12 +92,8 @@ def main() -> None:
         "zones": _all_zones(frame, sundial, zones, args),
     }
     results["took_s"] = round(time.monotonic() - began, 1)
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "lets_wait_awhile.json").write_text(json.dumps(results, indent=1) + "\n")
-    table = "\n".join(_tables(results)) + "\n"
-    (args.output / "lets_wait_awhile.md").write_text(table)
+    write(args.output, "lets_wait_awhile", results, "\n".join(_tables(results)) + "\n")
     _plot(results, args.output / "lets_wait_awhile.png")
-    print(table)
 
 
 def _all_zones(
@@ -120,43 +115,31 @@ def _all_zones(
 
 
 def _work(
-    frame: pd.DataFrame, sundial: pd.DataFrame | None, zone: str, args: argparse.Namespace
+    rows: pd.DataFrame, sundial: pd.DataFrame | None, zone: str, args: argparse.Namespace
 ) -> dict[str, Any]:
-    return _zone(_read(frame, sundial, zone, args.year), args)
+    """One zone's rows, and Sundial's."""
+    return _zone(_read(rows, sundial, zone, args.year), args)
 
 
-def _read(frame: pd.DataFrame, sundial: pd.DataFrame | None, zone: str, year: int) -> Zone:
-    rows = frame[frame["zone"] == zone]
-    if rows.empty:
-        raise SystemExit(f"The trace has no zone {zone}.")
-    hours = _hours(rows["timestamp"])
-    if (np.diff(hours) != 1).any():
-        raise SystemExit(f"{zone} has hours that are missing or double; fill or drop them first.")
-    values = rows["gco2_per_kwh"].to_numpy(dtype=float)
-    first, last = (
-        int(pd.Timestamp(f"{y}-01-01", tz="UTC").timestamp()) // 3600 - hours[0] for y in (year, year + 1)
-    )
+def _read(rows: pd.DataFrame, sundial: pd.DataFrame | None, zone: str, year: int) -> Zone:
+    history = history_of(zone, rows)
+    values = history.values_gco2_per_kwh
+    first, last = (new_year(each) - history.first_hour for each in (year, year + 1))
     begin = first - LEARN_H
     if begin < DAY or len(values) < last:
         raise SystemExit(f"{zone}: the trace must hold {year}, and {LEARN_H + DAY} h before it at least.")
-    own = own_forecasts(HourlyHistory(int(hours[0]), values), begin, last)
+    own = own_forecasts(history, begin, last)
     # Jobs run on for some days after the year: where the trace does not, its last week is repeated.
     lacking = max(0, last + 2 * HORIZON_H - len(values))
     actual = np.concatenate([values, np.tile(values[-WEEK:], -(-lacking // WEEK))])[begin:]
     provider = None
     if sundial is not None:
         provider = np.full((last - begin, 96), np.nan)
-        issued = sundial[sundial["zone"] == zone].pivot(
-            index="issue_time", columns="lead_h", values="forecast_gco2_per_kwh"
-        )
-        at = _hours(issued.index) - hours[0] - begin
+        issued = sundial.pivot(index="issue_time", columns="lead_h", values="forecast_gco2_per_kwh")
+        at = hours_of(issued.index) - history.first_hour - begin
         inside = (at >= 0) & (at < len(provider))
         provider[at[inside]] = issued.to_numpy()[inside]
     return Zone(zone, actual, own, provider)
-
-
-def _hours(times: Any) -> np.ndarray:
-    return ((pd.to_datetime(times, utc=True) - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(hours=1)).to_numpy()
 
 
 def _outlooks(zone: Zone) -> dict[str, Outlook]:
