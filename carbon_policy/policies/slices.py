@@ -144,12 +144,15 @@ def _with_fewer_slices(
     """Plans of so many slices at most; a search, and not exact: to count slices too would take many times longer.
 
     A toll on each break is bisected: as high as all breaks together save it leaves none worth while. And because
-    tolls may skip some numbers of slices, the last plan with too many is made anew with its longest ones.
+    tolls may skip some numbers of slices, the last plan with too many is made anew with its longest ones. A plan under
+    a toll that has just so many is the best of all that have no more, and ends the search.
     """
     found, low, high = [], 0.0, highest_toll
     for _ in range(_TOLLS):
         toll = (low + high) / 2
         tried = sliced(toll, None)
+        if tried is not None and len(tried) == most_slices:
+            return [tried]
         if tried is not None and len(tried) > most_slices:
             plan, low = tried, toll
         else:

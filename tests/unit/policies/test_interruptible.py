@@ -335,3 +335,9 @@ def test_money_is_weighed_in_as_of_a_job_without_breaks() -> None:
         for settings_, site in ((PolicySettings(), "green"), (weighed, "cheap")):
             verdict = verdict_on(known_of(values, sites=(dear, green, cheap), settings=settings_))
             assert (verdict.reason, verdict.option.site) == (reason, site)
+
+
+@pytest.mark.parametrize(("price", "action"), [(0.0, Action.DEFER), (0.1, Action.DEFER), (0.15, Action.RUN)])
+def test_all_the_time_by_which_it_is_done_later_is_waiting(price: float, action: Action) -> None:
+    # Three slices save 75 % and end six hours later, the rests among them: 5 % + 6 x 15 % would be asked.
+    assert verdict_on(known_of(VALLEYS, settings=PolicySettings(wait_cost_per_hour=price))).action is action
