@@ -1,3 +1,5 @@
+"""Plans that are looked at again: what a newer forecast, a margin, a skill and a price of waiting change."""
+
 from __future__ import annotations
 
 import numpy as np
