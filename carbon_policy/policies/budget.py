@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from carbon_policy.domain.budget import NEAR
@@ -77,12 +77,11 @@ def within_budgets(evidence: Evidence, reference: Site, policy: Policy) -> Verdi
 def _over(evidence: Evidence, reference: Site, verdict: Verdict, says: str) -> Verdict:
     choice = evidence.spec.over_budget
     if choice is OverBudget.REFUSE:
-        return Verdict(
-            Action.FAIL,
-            verdict.option,
-            ReasonCode.OVER_BUDGET_REFUSED,
-            f"{says} It is refused.",
-            verdict.alternatives,
+        return replace(
+            verdict,
+            action=Action.FAIL,
+            reason=ReasonCode.OVER_BUDGET_REFUSED,
+            sentence=f"{says} It is refused.",
         )
     if choice is OverBudget.RELEASE:
         return _held(evidence, reference, verdict, says)
@@ -94,13 +93,9 @@ def _over(evidence: Evidence, reference: Site, verdict: Verdict, says: str) -> V
     if verdict.action is Action.DEFER:
         planned = f"{verdict.option.start:%Y-%m-%d %H:%M} UTC on {verdict.option.site}"
         sentence = f"{says} Waits for its greenest start, {planned}."
-        return Verdict(
-            Action.DEFER, verdict.option, ReasonCode.OVER_BUDGET_DEFERRED, sentence, verdict.alternatives
-        )
+        return replace(verdict, reason=ReasonCode.OVER_BUDGET_DEFERRED, sentence=sentence)
     # Nothing greener is left to wait for, and a job that was promised a deadline is not lost for its carbon.
-    return Verdict(
-        verdict.action, verdict.option, verdict.reason, f"{says} {verdict.sentence}", verdict.alternatives
-    )
+    return replace(verdict, sentence=f"{says} {verdict.sentence}")
 
 
 def _held(evidence: Evidence, reference: Site, verdict: Verdict, says: str) -> Verdict:
