@@ -124,12 +124,13 @@ def test_forecasts_that_were_kept_are_taken_and_none_that_was_issued_later() -> 
     asked: list[datetime] = []
 
     def kept(moment: datetime) -> IntensitySeries:
+        """It says the hour of its own issue."""
         asked.append(moment)
         return IntensitySeries(
             zone="DE",
             start=moment,
             step=HOUR,
-            values_gco2_per_kwh=(1.0,) * 60,
+            values_gco2_per_kwh=((moment - START) / HOUR,) * 60,
             source="kept",
             issued_at=moment,
         )
@@ -139,7 +140,9 @@ def test_forecasts_that_were_kept_are_taken_and_none_that_was_issued_later() -> 
     seen = outlook.at(past.slot(first), 24 * SLOTS_PER_HOUR)
     assert outlook.name == "the forecasts that were kept"
     assert seen[0] == pytest.approx(400)
-    assert np.all(seen[SLOTS_PER_HOUR:] == 1.0)
+    assert np.all(seen[SLOTS_PER_HOUR:] == 8 * 24)
+    later = outlook.at(past.slot(first + timedelta(minutes=90)), 24 * SLOTS_PER_HOUR)
+    assert np.all(later[SLOTS_PER_HOUR:] == 8 * 24 + 1)
     assert min(asked) == first - HOUR
 
 
