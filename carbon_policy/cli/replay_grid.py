@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,6 @@ SLOTS_PER_HOUR = HOUR // SLOT
 
 HISTORY = timedelta(days=70)
 """So much of what came before is asked for where the grid is asked: our forecaster's best model needs nine weeks."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Issues = Callable[[datetime], IntensitySeries | None]
 """The forecast that was known at a moment, if one was kept."""
@@ -156,4 +154,4 @@ def _overlay(row: Floats, hour: datetime, issues: Issues) -> bool:
 
 
 def _start(hourly: HourlyHistory) -> datetime:
-    return _EPOCH + hourly.first_hour * HOUR
+    return hourly.end - len(hourly) * HOUR

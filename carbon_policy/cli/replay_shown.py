@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,8 @@ class ShownReplay:
     runs: tuple[PastRun, ...]
     left_out: Counter[str]
     grids: dict[str, PastGrid]
-    results: tuple[Result, ...] = ()
-    remarks: tuple[str, ...] = field(default=())
+    results: tuple[Result, ...]
+    remarks: tuple[str, ...]
 
     def result(self, policy: str) -> Result:
         """Of a policy."""

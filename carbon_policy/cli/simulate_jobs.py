@@ -25,7 +25,6 @@ class FileJob:
     """One row.
 
     Attributes:
-        where: Its place in the file, for messages.
         arrival: A moment, UTC, or a time since the beginning of the simulation.
         length: How long it runs.
         power_w: What it draws.
@@ -33,7 +32,6 @@ class FileJob:
         finish_by: By when it is to be done, UTC; `None` where the file does not say.
     """
 
-    where: str
     arrival: datetime | timedelta
     length: timedelta
     power_w: float
@@ -103,9 +101,7 @@ def _job(row: _Row, watts_per_cpu: float) -> FileJob:
     if power_w is None:
         cpus = row.value(CPUS, _amount)
         power_w = watts_per_cpu * (1.0 if cpus is None else cpus)
-    return FileJob(
-        row.where, arrival, length, power_w, row.value(MAX_WAIT, _since), row.value(DEADLINE, parse_moment)
-    )
+    return FileJob(arrival, length, power_w, row.value(MAX_WAIT, _since), row.value(DEADLINE, parse_moment))
 
 
 def _since(text: str) -> timedelta:
