@@ -14,29 +14,22 @@ from carbon_policy.domain.ledger import LedgerEntry
 from carbon_policy.domain.site import Site, Tier
 from carbon_policy.orchestration.learnt import estimates_for
 from carbon_policy.store.ledger import Ledger
+from tests.support.entries import entry
 
 START = datetime(2026, 11, 22, 6, tzinfo=UTC)
 FAST = Site(name="fast", work_pool="fast", tier=Tier.FAST, zone="DE", power_w=300)
 
 
-def entry(number: int, seconds: float, epochs: int) -> LedgerEntry:
-    started_at = START + timedelta(hours=number)
-    return LedgerEntry(
-        job_run_id=f"run-{number}",
-        flow="train",
+def ran(number: int, seconds: float, epochs: int) -> LedgerEntry:
+    """A run that was at work for less time than it took."""
+    started_at, energy_kwh = START + timedelta(hours=number), seconds / 36_000
+    return entry(
+        f"run-{number}",
+        started_at,
         deployment="nightly",
-        site="fast",
-        tier="fast",
-        zone="DE",
-        reason="greenest-now",
-        state="COMPLETED",
-        submitted_at=started_at,
-        started_at=started_at,
         ended_at=started_at + timedelta(days=2),
-        energy_kwh=seconds / 36_000,
-        measured_kwh=seconds / 36_000,
-        estimated_kwh=0,
-        energy_methods="rapl",
+        energy_kwh=energy_kwh,
+        measured_kwh=energy_kwh,
         parameters={"epochs": epochs},
         running_s=seconds,
     )
@@ -48,7 +41,7 @@ def url(tmp_path: Path) -> str:
     importlib.import_module("sklearn.ensemble")
     address = f"sqlite:///{tmp_path / 'ledger.db'}"
     with Ledger(address) as ledger:
-        ledger.record(entry(number, 100.0 * (1 + number % 3), 1 + number % 3) for number in range(30))
+        ledger.record(ran(number, 100.0 * (1 + number % 3), 1 + number % 3) for number in range(30))
     return address
 
 

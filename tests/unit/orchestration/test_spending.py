@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from carbon_policy.domain.budget import Budget, BudgetUse
-from carbon_policy.domain.ledger import LedgerEntry
 from carbon_policy.orchestration.spending import budget_uses
 from carbon_policy.store.ledger import Ledger
+from tests.support.entries import entry
 
 NOW = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
 ALL, RESEARCH = Budget(gco2=1000), Budget(tag="research", gco2=500, cost=20)
@@ -22,21 +22,9 @@ def url(tmp_path: Path) -> str:
     address = f"sqlite:///{tmp_path / 'ledger.db'}"
     with Ledger(address) as ledger:
         ledger.record(
-            LedgerEntry(
-                job_run_id=str(days),
-                flow="train",
-                site="fast",
-                tier="fast",
-                zone="DE",
-                reason="greenest-now",
-                state="COMPLETED",
-                submitted_at=NOW - timedelta(days=days),
-                started_at=NOW - timedelta(days=days),
-                ended_at=NOW,
-                energy_kwh=0.1,
-                measured_kwh=0.1,
-                estimated_kwh=0,
-                energy_methods="rapl",
+            entry(
+                str(days),
+                NOW - timedelta(days=days),
                 gco2=10.0 + days,
                 cost=0.5,
                 tags=("research",) if days else (),
