@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from carbon_policy.planning.problem import Floats, Integers
+from carbon_policy.planning.problem import Booleans, Floats, Integers
 from carbon_policy.planning.queue import Queue
 from carbon_policy.planning.runs import NOWHERE
 from carbon_policy.planning.search import Search
@@ -75,6 +75,11 @@ class Booking:
         """Places taken; shape (sites, slots)."""
         taken: Integers = self._held.sum(axis=0)
         return taken
+
+    def open_slots(self) -> Booleans:
+        """Where there are places, free or taken; shape (sites, slots)."""
+        there: Booleans = self.room + self.held() > 0
+        return there
 
     def claim(self, job: int, run: Run) -> list[int]:
         """Give a job its run, and take away those of the jobs in its way, the lowest-ranked first; returns these."""

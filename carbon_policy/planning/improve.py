@@ -84,7 +84,8 @@ def _middle(booking: Booking, job: int) -> float:
 
 def _regrets(booking: Booking, prices: Floats) -> tuple[Floats, Runs]:
     """What each job pays above its cheapest place at these prices, shape (jobs,), and these places."""
-    best = Search(booking.queue).best(prices)
+    # Where a site is closed a place has no price, and would be the cheapest.
+    best = Search(booking.queue).best(prices, booking.open_slots())
     regret = np.zeros(booking.queue.jobs)
     for job, run in enumerate(booking.runs):
         if run is not None:

@@ -56,12 +56,12 @@ def _hindered(booking: Booking, prices: Floats) -> Floats:
 
 
 def _make_room(booking: Booking, prices: Floats, enough: Callable[[], bool]) -> None:
-    places = booking.room + booking.held()
+    open_slots = booking.open_slots()
     for job in _by_rank(booking):
         if enough():
             return
         search = Search(booking.queue.only(np.array([job])))
-        for _, site, slots in search.several(_hindered(booking, prices), places > 0, TRIES):
+        for _, site, slots in search.several(_hindered(booking, prices), open_slots, TRIES):
             if _squeezed_in(booking, job, (site, slots), prices):
                 break
 

@@ -143,6 +143,21 @@ def test_a_longer_queue_fits_within_capacity_and_close_to_the_bound() -> None:
     assert plan_fleet(asked).assignments == plan.assignments
 
 
+def test_no_place_is_looked_for_where_a_site_is_closed() -> None:
+    asked = crowd(jobs=150, places=12)
+    hours = np.arange(asked.slots) // 2
+    opened = [np.where(hours % 5 == shut, 0, 12) for shut in (0, 2)]
+    sites = tuple(
+        dataclasses.replace(each, capacity=places) for each, places in zip(asked.sites, opened, strict=True)
+    )
+    plan = plan_fleet(dataclasses.replace(asked, sites=sites))
+    assert not plan.exact
+    assert plan.gap < 0.1
+    used = usage(asked, plan)
+    for each, places in zip(sites, opened, strict=True):
+        assert all(used.get((each.name, slot), 0) <= most for slot, most in enumerate(places.tolist()))
+
+
 def test_a_place_has_a_price_only_where_it_is_wanted() -> None:
     asked = crowd(jobs=150, places=9)
     plan = plan_fleet(asked)
