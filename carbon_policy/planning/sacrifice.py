@@ -65,10 +65,7 @@ def sacrifices(problem: FleetProblem, booking: Booking, under_ceilings: Integers
 
 def _over_ceiling(booking: Booking, under_ceilings: Integers) -> set[int]:
     """The jobs above a ceiling: of those that share a slot, the least urgent ones."""
-    usage = np.zeros(under_ceilings.shape, dtype=np.int64)
-    for run in booking.runs:
-        if run is not None:
-            usage[run[0], run[1]] += 1
+    usage = booking.held()
     over: set[int] = set()
     for site, slot in np.argwhere(usage > under_ceilings).tolist():
         holders = sorted(booking.holders(site, slot), key=lambda job: (booking.rank[job], job))
