@@ -72,6 +72,7 @@ def replay(
     from datetime import UTC, datetime, timedelta
 
     from carbon_policy.cli.console import err, out, warn, working
+    from carbon_policy.cli.grid import resolved
     from carbon_policy.cli.replay_shown import as_document, shown_replay
     from carbon_policy.cli.replay_view import as_page, as_plot, replay_view
     from carbon_policy.cli.server import connected
@@ -80,6 +81,7 @@ def replay(
     from carbon_policy.orchestration.settings import CarbonSettings
     from carbon_policy.outlook.view import grid_view
 
+    zone = None if zone is None else resolved([zone], lenient=True)[0]
     window, now, settings = parse_duration(finish_within), datetime.now(UTC), CarbonSettings()
     wanted = Wanted(now - timedelta(days=days), now, deployment, flow, tuple(tag or ()), limit)
     with connected() as client:
@@ -119,11 +121,8 @@ def _directory(client: SyncPrefectClient, block: str) -> Directory | None:
 
 def _as_given(sites: Sequence[Site], power_w: float | None, zone: str | None) -> list[Site]:
     """The sites, with what was said on the command line in the place of their own figures."""
-    from carbon_policy.cli.grid import resolved
-
-    said: dict[str, object] = {} if power_w is None else {"power_w": power_w}
-    if zone is not None:
-        said["zone"] = resolved([zone], lenient=True)[0]
+    given = {"power_w": power_w, "zone": zone}
+    said = {name: value for name, value in given.items() if value is not None}
     return [site.model_copy(update=said) for site in sites]
 
 
@@ -131,8 +130,7 @@ def _assumed_site(
     sites: Sequence[Site], settings: CarbonSettings, power_w: float | None, zone: str | None
 ) -> Site | None:
     """Where a run ran whose work pool belongs to no site: known only where zone and power were given."""
-    where = zone or settings.zone
-    if where is None or (power_w is None and sites):
+    if (zone or settings.zone) is None or (power_w is None and sites):
         return None
-    here = settings.this_machine()
-    return _as_given([here.model_copy(update={"name": "assumed"})], power_w, where)[0]
+    here = settings.this_machine().model_copy(update={"name": "assumed"})
+    return _as_given([here], power_w, zone)[0]

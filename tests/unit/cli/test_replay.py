@@ -6,6 +6,7 @@ import io
 import json
 import math
 from collections import Counter
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from carbon_policy.cli.replay_grid import SLOTS_PER_HOUR, PastGrid, known_then
 from carbon_policy.cli.replay_shown import OUTSIDE, ShownReplay, as_document, assumptions, shown_replay
 from carbon_policy.cli.replay_view import as_page, replay_view
 from carbon_policy.cli.replay_worlds import AS_IT_WAS, AT_ONCE, ORACLE, OURS
-from carbon_policy.domain.errors import InvalidInputError
+from carbon_policy.domain.errors import InvalidInputError, SetupError
 from carbon_policy.domain.job import JobSpec, Urgency
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site, Tier
 from carbon_policy.grid.trace_file import write_trace
 from carbon_policy.orchestration.past_runs import Assumptions, PastRun, PastRuns, Wanted
 from carbon_policy.outlook.view import GridView
+from tests.unit.cli.conftest import RunCli
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -144,6 +146,31 @@ def test_forecasts_that_were_kept_are_taken_and_none_that_was_issued_later() -> 
     later = outlook.at(past.slot(first + timedelta(minutes=90)), 24 * SLOTS_PER_HOUR)
     assert np.all(later[SLOTS_PER_HOUR:] == 8 * 24 + 1)
     assert min(asked) == first - HOUR
+
+
+def test_a_region_on_the_command_line_is_resolved_once_for_all_it_stands_for(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assumed: list[Assumptions] = []
+
+    def no_runs(
+        client: None, wanted: Wanted, sites: list[Site], policy: None, given: Assumptions
+    ) -> PastRuns:
+        assumed.append(given)
+        return PastRuns()
+
+    def no_directory(client: None, block: str) -> None:
+        raise SetupError("No policy was set up.")
+
+    monkeypatch.setattr("carbon_policy.cli.server.connected", nullcontext)
+    monkeypatch.setattr("carbon_policy.orchestration.directory.read_directory", no_directory)
+    monkeypatch.setattr("carbon_policy.orchestration.past_runs.read_past_runs", no_runs)
+    result = run_cli("replay", "--zone", "aws:eu-west-1", "--power-w", "350")
+    assert result.stderr.count("is fed by IE") == 1
+    assert "ask for more --days" in result.stderr
+    (given,) = assumed
+    assert given.site is not None
+    assert (given.site.name, given.site.zone, given.site.power_w) == ("assumed", "IE", 350)
 
 
 def test_the_document_and_the_page_say_what_the_terminal_says(trace: Path) -> None:
