@@ -62,6 +62,21 @@ def test_what_is_unknown_is_an_empty_cell(entries: list[LedgerEntry]) -> None:
     assert (row["gco2"], row["saved_gco2"], row["mean_gco2_per_kwh"], row["deployment"]) == ("", "", "", "")
 
 
+def test_the_csv_says_what_a_job_made_and_cost(make_entry: Callable[..., LedgerEntry]) -> None:
+    entry = make_entry(
+        "train", due=2, start=2, quantity=4.0, functional_unit="epoch", cost=0.5, running_s=6600.0, tags=("a", "b")
+    )  # fmt: skip
+    (row,) = read_csv(to_csv([entry]))
+    assert float(row["gco2_per_unit"]) * 4 == pytest.approx(float(row["gco2"]))
+    assert (row["functional_unit"], row["cost"], row["running_s"], row["tags"]) == (
+        "epoch",
+        "0.5",
+        "6600.0",
+        "a | b",
+    )
+    assert read_csv(to_csv([make_entry("train", due=2, start=2)]))[0]["gco2_per_unit"] == ""
+
+
 def test_a_spreadsheet_finds_no_formula(make_entry: Callable[..., LedgerEntry]) -> None:
     evil = ["=cmd|'/C calc'!A0", "+1+1", "-1+1", "@SUM(A1)", "\t=1", " =1", "\r=1"]
     entries = [make_entry(name, due=13, start=20) for name in evil]
