@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment
 from markupsafe import Markup
 
 from carbon_policy.domain.ledger import LedgerEntry
 from carbon_policy.domain.units import format_energy, format_grams, format_percent, sign
 from carbon_policy.report.evidence import evidence_of
+from carbon_policy.report.schedule_page import escaping_templates
 from carbon_policy.report.summary import Summary, deployment_of
 from carbon_policy.report.wording import (
     energy_origin,
@@ -37,9 +38,7 @@ def to_html(entries: Sequence[LedgerEntry], summary: Summary, plot_html: str | N
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("carbon_policy.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = escaping_templates()
     environment.filters |= {
         "energy": format_energy,
         "grams": format_grams,

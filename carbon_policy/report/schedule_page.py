@@ -58,10 +58,15 @@ def write_page(path: Path, page: Page, plot_html: str | None) -> Path:
         page: What it says.
         plot_html: A plot to embed as it is; it must be trusted.
     """
-    environment = Environment(
-        loader=PackageLoader("carbon_policy.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     plot = Markup(plot_html) if plot_html else None  # noqa: S704
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(environment.get_template("tables.html.j2").render(page=page, plot=plot), encoding="utf-8")
+    template = escaping_templates().get_template("tables.html.j2")
+    path.write_text(template.render(page=page, plot=plot), encoding="utf-8")
     return path
+
+
+def escaping_templates() -> Environment:
+    """This package's templates; every text in them is escaped."""
+    return Environment(
+        loader=PackageLoader("carbon_policy.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
