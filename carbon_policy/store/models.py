@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Dialect, Double, Text, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, Double, Index, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from carbon_policy.domain.ledger import LedgerEntry
@@ -58,11 +58,12 @@ class LedgerRow(Base):
     """
 
     __tablename__ = "ledger"
+    __table_args__ = (Index("ix_ledger_flow_deployment_started_at", "flow", "deployment", "started_at"),)
 
     job_run_id: Mapped[str] = mapped_column(primary_key=True)
     gate_run_id: Mapped[str | None]
     run_name: Mapped[str]
-    flow: Mapped[str] = mapped_column(index=True)
+    flow: Mapped[str]
     deployment: Mapped[str | None] = mapped_column(index=True)
     site: Mapped[str]
     tier: Mapped[str]

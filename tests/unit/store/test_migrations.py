@@ -133,6 +133,16 @@ def test_a_former_release_is_told_that_it_is_too_old(url: str) -> None:
     assert query(url, "SELECT id, version FROM ledger_schema") == [(1, 1)]
 
 
+def test_past_runs_are_found_by_an_index(sqlite_url: str) -> None:
+    Ledger(sqlite_url).close()
+    plan = query(
+        sqlite_url,
+        "EXPLAIN QUERY PLAN SELECT site FROM ledger WHERE flow = 'train' AND deployment = 'nightly'"
+        " AND state = 'COMPLETED' ORDER BY started_at DESC, job_run_id DESC LIMIT 500",
+    )
+    assert "ix_ledger_flow_deployment_started_at" in str(plan)
+
+
 def test_retention_finds_old_forecasts_by_an_index(sqlite_url: str) -> None:
     History(sqlite_url).close()
     plan = query(sqlite_url, "EXPLAIN QUERY PLAN DELETE FROM issued_forecast WHERE issued_at < '2026-01-01'")
