@@ -48,19 +48,18 @@ class PastIssues:
     truth: Floats
 
 
-def learn(zone: str, now: datetime, provider: str, labels: Labels, history: History) -> bool:
+def learn(zone: str, provider: str, labels: Labels, past: PastIssues | None, history: History) -> bool:
     """Note a provider's share; False where there is nothing to learn from.
 
     A provider is judged as it is used: its issue is first put on the level that had been measured by then.
 
     Args:
         zone: Electricity Maps' key.
-        now: UTC.
         provider: The source of its series.
         labels: The kind of number; another kind of the same source is learnt apart.
+        past: Its `past_issues`.
         history: The store.
     """
-    past = past_issues(zone, now, provider, labels, history)
     if past is None or len(past.hours) < _FEWEST:
         # What was learnt before stands.
         return False

@@ -12,7 +12,7 @@ from carbon_policy.forecasting.forecaster import Forecaster
 from carbon_policy.grid.chain import Chain
 from carbon_policy.outlook.expected import Expectation, expected, norms_of
 from carbon_policy.outlook.fetch import fetch
-from carbon_policy.outlook.learning import learn
+from carbon_policy.outlook.learning import learn, past_issues
 from carbon_policy.outlook.skill import keep_skill
 from carbon_policy.outlook.stored import BRIDGED, TRAINED_ON
 from carbon_policy.outlook.windows import greenest_windows
@@ -69,8 +69,10 @@ def refresh(zone: str, now: datetime, live: Chain, whole: Chain, history: Histor
     try:
         own = _forecast(zone, now, history, live, measured)
         if measured is not None:
-            learn(zone, now, measured.source, measured.labels, history)
-            keep_skill(zone, now, measured.source, measured.labels, history)
+            # Weeks of issues take seconds to read: once for both.
+            past = past_issues(zone, now, measured.source, measured.labels, history)
+            learn(zone, measured.source, measured.labels, past, history)
+            keep_skill(zone, now, measured.source, measured.labels, past, history)
     except CarbonPolicyError as error:
         notes.append(f"No forecast of our own: {error}")
     expectation = expected(zone, now, whole, history)

@@ -21,7 +21,7 @@ from carbon_policy.forecasting.forecaster import SOURCE
 from carbon_policy.forecasting.hourly import Floats, Ints
 from carbon_policy.outlook.expected import weights_key
 from carbon_policy.outlook.hours import Hours, hour_of
-from carbon_policy.outlook.learning import LEARNT_FROM, past_issues
+from carbon_policy.outlook.learning import LEARNT_FROM, PastIssues
 from carbon_policy.outlook.stored import BRIDGED
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ class Skill:
     days: int
 
 
-def keep_skill(zone: str, now: datetime, provider: str, labels: Labels, history: History) -> Skill | None:
+def keep_skill(
+    zone: str, now: datetime, provider: str, labels: Labels, past: PastIssues | None, history: History
+) -> Skill | None:
     """Measure a zone's skill and note it, once in a few hours; `None` where there is too little past, or it is known.
 
     Args:
@@ -63,23 +65,25 @@ def keep_skill(zone: str, now: datetime, provider: str, labels: Labels, history:
         now: UTC.
         provider: The source whose measured values are the truth, and whose forecasts are believed beside our own.
         labels: The kind of number.
+        past: The provider's `past_issues`, which take long to read.
         history: The store.
     """
     noted = history.noted_at(zone, _key(labels))
     if noted is not None and timedelta(0) <= now - noted < _MEASURED_EVERY:
         return None
-    skill = measured_skill(zone, now, provider, labels, history)
+    skill = measured_skill(zone, now, provider, labels, past, history)
     if skill is not None:
         history.note(zone, _key(labels), asdict(skill), noted_at=now)
     return skill
 
 
-def measured_skill(zone: str, now: datetime, provider: str, labels: Labels, history: History) -> Skill | None:
+def measured_skill(
+    zone: str, now: datetime, provider: str, labels: Labels, past: PastIssues | None, history: History
+) -> Skill | None:
     """The skill of what was issued lately; `None` where that is of too few days, or no hour was greener than another.
 
     Arguments as of `keep_skill`.
     """
-    past = past_issues(zone, now, provider, labels, history)
     if past is not None:
         known = history.noted(zone, weights_key(provider, labels))
         shares = np.asarray(known["provider"]) if known else np.full(past.own.shape[1], 0.5)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from carbon_policy.domain.errors import InvalidInputError, SourceUnavailableError
-from carbon_policy.domain.signal import FactorKind, IntensitySeries, SignalKind
+from carbon_policy.domain.signal import FactorKind, IntensitySeries, Labels, SignalKind
 from carbon_policy.forecasting.forecaster import SOURCE
 from carbon_policy.grid.chain import Chain
 from carbon_policy.outlook.backfill import backfill
 from carbon_policy.outlook.expected import weights_key, weights_of
 from carbon_policy.outlook.fetch import fetch
-from carbon_policy.outlook.learning import learn
+from carbon_policy.outlook.learning import learn, past_issues
 from carbon_policy.outlook.refresh import FIRST_FETCH, refresh
 from carbon_policy.outlook.windows import Window, greenest_windows
 from carbon_policy.store.history import History
@@ -65,6 +65,10 @@ def test_too_little_history_for_a_forecast_is_told(live: LiveGrid, history: Hist
     assert any("too short for a forecast" in note for note in result.notes)
 
 
+def learnt(labels: Labels, history: History) -> bool:
+    return learn("DE", "live", labels, past_issues("DE", NOW, "live", labels, history), history)
+
+
 def test_a_provider_that_errs_more_weighs_less_and_to_nothing_if_need_be(history: History) -> None:
     noise = np.random.default_rng(1)
     history.record(hours(SLOT - 40 * DAY, 40 * 24), fetched_at=NOW)
@@ -80,14 +84,14 @@ def test_a_provider_that_errs_more_weighs_less_and_to_nothing_if_need_be(history
                 ),
                 fetched_at=NOW,
             )
-    assert learn("DE", NOW, "live", hours(SLOT, 1).labels, history)
+    assert learnt(hours(SLOT, 1).labels, history)
     weights = weights_of(history, hours(SLOT, 1)).provider
     assert weights.shape == (168,)
     assert weights.max() < 0.2
 
 
 def test_of_a_provider_without_past_issues_half_is_believed(history: History) -> None:
-    assert not learn("DE", NOW, "live", hours(SLOT, 1).labels, history)
+    assert not learnt(hours(SLOT, 1).labels, history)
     assert (weights_of(history, hours(SLOT, 1)).provider == 0.5).all()
 
 
@@ -104,7 +108,7 @@ def test_a_provider_is_judged_on_the_measured_level_as_it_is_used(history: Histo
             update={"values_gco2_per_kwh": tuple(np.maximum(rough, 0).tolist())}
         )
         history.record_forecast(ours, fetched_at=NOW)
-    assert learn("DE", NOW, "live", hours(SLOT, 1).labels, history)
+    assert learnt(hours(SLOT, 1).labels, history)
     assert weights_of(history, hours(SLOT, 1)).provider[0] > 0.6
 
 
@@ -118,7 +122,7 @@ def test_another_kind_of_number_of_the_same_source_is_learnt_apart(history: Hist
                 hours(start, 168, 30.0 * (source == "live") * day, source=source, issued_at=start, **direct),
                 fetched_at=NOW,
             )
-    assert learn("DE", NOW, "live", hours(SLOT, 1, **direct).labels, history)
+    assert learnt(hours(SLOT, 1, **direct).labels, history)
     assert (weights_of(history, hours(SLOT, 1)).provider == 0.5).all()
     assert weights_of(history, hours(SLOT, 1, **direct)).provider[0] != 0.5
 
@@ -213,7 +217,7 @@ def test_a_share_that_was_learnt_survives_a_missing_hour(history: History) -> No
     start = SLOT - 30 * HOUR
     for source in ("live", SOURCE):
         history.record_forecast(hours(start, 48, source=source, issued_at=start), fetched_at=NOW)
-    assert not learn("DE", NOW, "live", labels, history)
+    assert not learnt(labels, history)
     assert weights_of(history, hours(SLOT, 1)).provider[0] == 0.9
 
 

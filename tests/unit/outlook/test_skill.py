@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from carbon_policy.domain.errors import SetupError
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.forecasting.forecaster import SOURCE
+from carbon_policy.outlook.learning import past_issues
 from carbon_policy.outlook.refresh import refresh
 from carbon_policy.outlook.skill import FEWEST_DAYS, FORGOTTEN, keep_skill, measured_skill, skill_of
 from carbon_policy.outlook.view import GridView
@@ -35,7 +37,8 @@ def remember(history: History, days: int, source: str = SOURCE, turned: bool = F
 
 
 def skill(history: History) -> float | None:
-    found = measured_skill("DE", NOW, "live", LABELS, history)
+    past = past_issues("DE", NOW, "live", LABELS, history)
+    found = measured_skill("DE", NOW, "live", LABELS, past, history)
     return found.share if found is not None else None
 
 
@@ -80,10 +83,11 @@ def test_where_no_hour_is_greener_than_another_there_is_no_share(history: Histor
 
 def test_it_is_noted_read_cheaply_measured_again_in_a_while_and_forgotten(history: History) -> None:
     remember(history, 16)
-    kept = keep_skill("DE", NOW, "live", LABELS, history)
+    past = past_issues("DE", NOW, "live", LABELS, history)
+    kept = keep_skill("DE", NOW, "live", LABELS, past, history)
     assert kept is not None
-    assert keep_skill("DE", NOW + HOUR, "live", LABELS, history) is None
-    assert keep_skill("DE", NOW + 7 * HOUR, "live", LABELS, history) is not None
+    assert keep_skill("DE", NOW + HOUR, "live", LABELS, past, history) is None
+    assert keep_skill("DE", NOW + 7 * HOUR, "live", LABELS, past, history) is not None
     outlook = hours(SLOT, 24)
     view = GridView(history=history)
     assert view.skill(outlook, NOW + 8 * HOUR) == kept
@@ -108,3 +112,21 @@ def test_a_refresh_keeps_it(live: LiveGrid, history: History) -> None:
     assert found is not None
     assert np.isclose(found.share, 1.0)
     assert found.days >= FEWEST_DAYS
+
+
+def test_a_refresh_reads_the_past_issues_once(
+    live: LiveGrid, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(history, 16)
+    remember(history, 16, source="live")
+    asked: list[str] = []
+    forecasts = History.forecasts
+
+    def counted(self: History, *args: Any, **fields: Any) -> Any:
+        asked.append(fields["source"])
+        return forecasts(self, *args, **fields)
+
+    monkeypatch.setattr(History, "forecasts", counted)
+    refresh("DE", NOW, chain_of(live), chain_of(live), history)
+    assert skill_of(history, hours(SLOT, 24), NOW) is not None
+    assert asked.count(SOURCE) == 1
