@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from typer.testing import CliRunner
 
 from carbon_policy.cli.main import app
+from carbon_policy.domain.times import parse_moment
 from carbon_policy.orchestration import replan as replanning
 from carbon_policy.orchestration.blocks import CarbonPolicy
 from carbon_policy.orchestration.maintenance import replan_waiting_runs
@@ -162,7 +163,9 @@ def test_one_that_is_due_soon_or_was_decided_just_now_is_left_to_its_gate(
     bench: Bench, waiting: Waiting
 ) -> None:
     waiting.turn({EARLIER_S: grids.GREEN / 2})
-    at_once = waiting.among(replan(bench.client, datetime.now(UTC)))
+    state = waiting.now().state
+    assert state is not None
+    at_once = waiting.among(replan(bench.client, parse_moment(state.timestamp)))
     assert (at_once.outcome, at_once.sentence) == (Outcome.LEFT_ALONE, "It was decided just now.")
     due = waiting.now().next_scheduled_start_time
     assert due is not None
