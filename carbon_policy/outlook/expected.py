@@ -135,7 +135,9 @@ def _with_own(answer: Outlook, series: IntensitySeries, now: datetime, history: 
         return _plain(answer)
     if not own.series.start <= series.start < own.series.end:
         return _plain(answer)
-    mixed = blended(series, own.series, own.quantiles, weights_of(history, series))
+    mixed = blended(
+        series, own.series, own.quantiles, weights_of(history, series.zone, series.source, series.labels)
+    )
     return Expectation(replace(answer, series=mixed.series), mixed.quantiles, mixed.parts)
 
 
@@ -151,9 +153,9 @@ def _stored_quantiles(series: IntensitySeries, now: datetime, history: History) 
     return {level: values[first:last] for level, values in stored.quantiles.items()}
 
 
-def weights_of(history: History, provider: IntensitySeries) -> BlendWeights:
+def weights_of(history: History, zone: str, provider: str, labels: Labels) -> BlendWeights:
     """The provider's share by lead, as learnt from its past issues; one half where nothing is known of it."""
-    known = history.noted(provider.zone, weights_key(provider.source, provider.labels))
+    known = history.noted(zone, weights_key(provider, labels))
     return BlendWeights(np.asarray(known["provider"]) if known else np.full(HORIZON_H, 0.5))
 
 

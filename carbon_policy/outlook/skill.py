@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from carbon_policy.domain.signal import IntensitySeries, Labels
-from carbon_policy.forecasting.blend import BlendWeights
 from carbon_policy.forecasting.capture import Task, planned_once
 from carbon_policy.forecasting.forecaster import SOURCE
 from carbon_policy.forecasting.hourly import Floats, Ints
-from carbon_policy.outlook.expected import weights_key
+from carbon_policy.outlook.expected import weights_of
 from carbon_policy.outlook.hours import Hours, hour_of
 from carbon_policy.outlook.learning import LEARNT_FROM, PastIssues
 from carbon_policy.outlook.stored import BRIDGED
@@ -85,9 +84,8 @@ def measured_skill(
     Arguments as of `keep_skill`.
     """
     if past is not None:
-        known = history.noted(zone, weights_key(provider, labels))
-        shares = np.asarray(known["provider"]) if known else np.full(past.own.shape[1], 0.5)
-        skill = _skill(past.hours, BlendWeights(shares).blend(past.own, past.provider), past.truth)
+        weights = weights_of(history, zone, provider, labels)
+        skill = _skill(past.hours, weights.blend(past.own, past.provider), past.truth)
         if skill is not None:
             return skill
     return _own_skill(zone, now, provider, labels, history)

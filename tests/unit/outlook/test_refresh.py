@@ -10,6 +10,7 @@ import pytest
 from carbon_policy.domain.errors import InvalidInputError, SourceUnavailableError
 from carbon_policy.domain.signal import FactorKind, IntensitySeries, Labels, SignalKind
 from carbon_policy.forecasting.forecaster import SOURCE
+from carbon_policy.forecasting.hourly import Floats
 from carbon_policy.grid.chain import Chain
 from carbon_policy.outlook.backfill import backfill
 from carbon_policy.outlook.expected import weights_key, weights_of
@@ -65,6 +66,10 @@ def test_too_little_history_for_a_forecast_is_told(live: LiveGrid, history: Hist
     assert any("too short for a forecast" in note for note in result.notes)
 
 
+def shares(history: History, series: IntensitySeries) -> Floats:
+    return weights_of(history, series.zone, series.source, series.labels).provider
+
+
 def learnt(labels: Labels, history: History) -> bool:
     return learn("DE", "live", labels, past_issues("DE", NOW, "live", labels, history), history)
 
@@ -85,14 +90,14 @@ def test_a_provider_that_errs_more_weighs_less_and_to_nothing_if_need_be(history
                 fetched_at=NOW,
             )
     assert learnt(hours(SLOT, 1).labels, history)
-    weights = weights_of(history, hours(SLOT, 1)).provider
+    weights = shares(history, hours(SLOT, 1))
     assert weights.shape == (168,)
     assert weights.max() < 0.2
 
 
 def test_of_a_provider_without_past_issues_half_is_believed(history: History) -> None:
     assert not learnt(hours(SLOT, 1).labels, history)
-    assert (weights_of(history, hours(SLOT, 1)).provider == 0.5).all()
+    assert (shares(history, hours(SLOT, 1)) == 0.5).all()
 
 
 def test_a_provider_is_judged_on_the_measured_level_as_it_is_used(history: History) -> None:
@@ -109,7 +114,7 @@ def test_a_provider_is_judged_on_the_measured_level_as_it_is_used(history: Histo
         )
         history.record_forecast(ours, fetched_at=NOW)
     assert learnt(hours(SLOT, 1).labels, history)
-    assert weights_of(history, hours(SLOT, 1)).provider[0] > 0.6
+    assert shares(history, hours(SLOT, 1))[0] > 0.6
 
 
 def test_another_kind_of_number_of_the_same_source_is_learnt_apart(history: History) -> None:
@@ -123,8 +128,8 @@ def test_another_kind_of_number_of_the_same_source_is_learnt_apart(history: Hist
                 fetched_at=NOW,
             )
     assert learnt(hours(SLOT, 1, **direct).labels, history)
-    assert (weights_of(history, hours(SLOT, 1)).provider == 0.5).all()
-    assert weights_of(history, hours(SLOT, 1, **direct)).provider[0] != 0.5
+    assert (shares(history, hours(SLOT, 1)) == 0.5).all()
+    assert shares(history, hours(SLOT, 1, **direct))[0] != 0.5
 
 
 def test_a_plan_that_would_lose_is_told_once(live: LiveGrid, history: History) -> None:
@@ -218,7 +223,7 @@ def test_a_share_that_was_learnt_survives_a_missing_hour(history: History) -> No
     for source in ("live", SOURCE):
         history.record_forecast(hours(start, 48, source=source, issued_at=start), fetched_at=NOW)
     assert not learnt(labels, history)
-    assert weights_of(history, hours(SLOT, 1)).provider[0] == 0.9
+    assert shares(history, hours(SLOT, 1))[0] == 0.9
 
 
 def test_what_another_source_has_stored_is_missing_all_the_same(live: LiveGrid, history: History) -> None:
