@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 
 from carbon_policy.planning.problem import Booleans, Floats, Integers
@@ -81,10 +83,10 @@ class Booking:
         there: Booleans = self.room + self.held() > 0
         return there
 
-    def claim(self, job: int, run: Run) -> list[int]:
+    def claim(self, job: int, run: Run) -> dict[int, Run]:
         """Give a job its run, and take away those of the jobs in its way, the lowest-ranked first; returns these."""
         site, slots = run
-        moved = []
+        moved: dict[int, Run] = {}
         for slot in slots.tolist():
             if self.room[site, slot] < 1:
                 # The lowest rank goes first; of equals, the lightest, which loses least elsewhere.
@@ -92,10 +94,18 @@ class Booking:
                     self.holders(site, slot),
                     key=lambda other: (self.rank[other], self.gco2[other], other),
                 )
-                self.take(goes)
-                moved.append(goes)
+                moved[goes] = self.take(goes)
         self.put(job, run)
         return moved
+
+    def restore(self, before: Mapping[int, Run | None]) -> None:
+        """Give jobs the runs that they had before, or none."""
+        for job in before:
+            if self.runs[job] is not None:
+                self.take(job)
+        for job, run in before.items():
+            if run is not None:
+                self.put(job, run)
 
     def placed(self) -> Integers:
         """The jobs with a place."""
@@ -106,7 +116,7 @@ class Booking:
         return np.flatnonzero([run is None for run in self.runs])
 
 
-def fill(booking: Booking, jobs: Integers, prices: Floats) -> None:
+def fill(booking: Booking, jobs: Iterable[int], prices: Floats) -> None:
     """Give jobs the cheapest places that are left, at these prices of capacity.
 
     In rounds: all jobs choose, the more urgent and the heavier take their choice while there is room, the rest choose
@@ -114,7 +124,7 @@ def fill(booking: Booking, jobs: Integers, prices: Floats) -> None:
     """
     queue = booking.queue
     heavy = queue.duration.max(axis=1) * queue.kw.max(axis=1)
-    left = np.asarray(jobs)
+    left = np.array(sorted(jobs), dtype=np.int64)
     while len(left):
         found = Search(queue.only(left)).best(prices, booking.room > 0)
         again = []

@@ -100,23 +100,12 @@ def _push(booking: Booking, prices: Floats, enough: Callable[[], bool]) -> None:
         if regret[job] <= 0 or enough():
             return
         wanted = (int(best.site[job]), best.slots_of(job))
-        before = {job: booking.runs[job]}
-        before |= {
-            other: booking.runs[other] for t in wanted[1].tolist() for other in booking.holders(wanted[0], t)
-        }
         total = booking.gco2.sum()
-        booking.take(job)
+        before = booking.take(job)
         moved = booking.claim(job, wanted)
-        fill(booking, np.array(sorted(moved), dtype=np.int64), prices)
-        changed = [job, *moved]
-        if booking.gco2.sum() < total and all(booking.runs[other] is not None for other in changed):
-            continue
-        for other in changed:
-            if booking.runs[other] is not None:
-                booking.take(other)
-        for other in changed:
-            if (run := before.get(other)) is not None:
-                booking.put(other, run)
+        fill(booking, moved, prices)
+        if booking.gco2.sum() >= total or any(booking.runs[other] is None for other in moved):
+            booking.restore({job: before, **moved})
 
 
 def _move(booking: Booking, prices: Floats, enough: Callable[[], bool]) -> None:

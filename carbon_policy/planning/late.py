@@ -24,7 +24,7 @@ def place_late(booking: Booking, prices: Floats) -> None:
                 continue
             deadline[job] = int(run[1][-1]) + 1
             moved = booking.claim(job, run)
-            fill(booking, np.array(sorted(moved), dtype=np.int64), prices)
+            fill(booking, moved, prices)
     booking.queue = replace(booking.queue, deadline=np.maximum(deadline, booking.queue.deadline))
 
 

@@ -68,21 +68,11 @@ def _make_room(booking: Booking, prices: Floats, enough: Callable[[], bool]) -> 
 
 def _squeezed_in(booking: Booking, job: int, run: Run, prices: Floats) -> bool:
     """Give a job a run if those in its way can all be placed elsewhere; else leave everything as it was."""
-    before = {
-        other: booking.runs[other] for slot in run[1].tolist() for other in booking.holders(run[0], slot)
-    }
     moved = booking.claim(job, run)
-    fill(booking, np.array(sorted(moved), dtype=np.int64), prices)
+    fill(booking, moved, prices)
     if all(booking.runs[other] is not None for other in moved):
         return True
-    booking.take(job)
-    for other in moved:
-        if booking.runs[other] is not None:
-            booking.take(other)
-    for other in moved:
-        was = before[other]
-        if was is not None:
-            booking.put(other, was)
+    booking.restore({job: None, **moved})
     return False
 
 
@@ -110,4 +100,4 @@ def _displace(booking: Booking, prices: Floats) -> None:
             if found.site[0] == NOWHERE:
                 continue
             moved = booking.claim(job, (int(found.site[0]), found.slots_of(0)))
-            fill(booking, np.array(sorted(moved), dtype=np.int64), prices)
+            fill(booking, moved, prices)
