@@ -92,7 +92,7 @@ def plan_fleet(
     Args:
         problem: Jobs, sites and slots.
         time_limit_s: After this time the plan is taken as it is.
-        clock: Seconds that only go forward; measures the limit.
+        clock: Seconds that only go forward; measures the limit. A stopwatch: what time it is, no plan knows.
 
     Returns:
         The plan; the same for the same problem unless the time limit ended it, which it says.

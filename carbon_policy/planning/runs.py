@@ -1,4 +1,4 @@
-"""Where and when jobs run: what a search finds, and what a plan is made of."""
+"""Where and when jobs run, as a search finds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The cheapest slots of interruptible jobs, restarts included: an exact dynamic program over many jobs at once."""
+"""The cheapest slots of interruptible jobs, restarts included: an exact dynamic program over many jobs at once.
+
+`policies.slice_search` answers for one job and in real time, where a break takes running time and slices have a
+shortest length. Here a queue is asked again at each step of its prices, in whole slots, and a restart costs grams.
+"""
 
 from __future__ import annotations
 
