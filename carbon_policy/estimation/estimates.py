@@ -34,13 +34,13 @@ def estimates(
     have shown, carried over by its own figures, and a job larger than all before gets more than all before took.
 
     Args:
-        past: Of one deployment, the oldest first. Runs that failed, or on sites that are no more, are left out.
+        past: Of one deployment, the oldest first. Those on sites that are no more are left out.
         sites: Where the job could run.
         parameters: Of the run that is asked about.
         spec: What is said of it: expected duration, quantity, functional unit.
     """
     known = {site.name: site for site in sites}
-    runs = [run for run in past if run.completed and run.site in known and run.duration_s > 0]
+    runs = [run for run in past if run.site in known and run.duration_s > 0]
     if len(runs) < MINIMUM_RUNS:
         return {site.name: _given(site, spec, len(runs)) for site in sites}
     asked = _Asked(sites, parameters, spec)
@@ -143,7 +143,7 @@ def _learnt(
             (
                 _times_sentence(site, spec, runs, duration, high, times.size),
                 _energy_sentence(site, used, energies),
-                *([f"No past run had such {_listed(beyond)}."] if beyond else []),
+                *([f"No past run had such {', '.join(beyond)}."] if beyond else []),
             )
         ),
     )
@@ -204,7 +204,3 @@ def _given(site: Site, spec: JobSpec, runs: int) -> Estimate:
         sentence=f"Given: {format_duration(duration)} ({said}) at the site's {site.power_w:g} W; only {runs} past"
         f" runs completed, and learning takes {MINIMUM_RUNS}.",
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)

@@ -10,7 +10,7 @@ from carbon_policy.domain.ledger import Scalar
 
 @dataclass(frozen=True)
 class PastRun:
-    """A run that has ended.
+    """A run that came to its end: what failed says nothing of what the job takes.
 
     Attributes:
         site: Name of the site that it ran on.
@@ -20,7 +20,6 @@ class PastRun:
         parameters: What it was called with; see `plain_parameters`.
         quantity: How many functional units it made.
         functional_unit: What it made.
-        completed: It came to its end. What failed says nothing of what the job takes.
     """
 
     site: str
@@ -30,4 +29,3 @@ class PastRun:
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
     quantity: float | None = None
     functional_unit: str | None = None
-    completed: bool = True

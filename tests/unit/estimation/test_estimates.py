@@ -40,7 +40,7 @@ def seconds_of(estimate: Any) -> tuple[float, float]:
 
 @pytest.mark.parametrize("said", [JobSpec(), JobSpec(expected_duration="30m")])
 def test_until_there_are_enough_runs_it_is_as_given(said: JobSpec) -> None:
-    past = [*noisy(MINIMUM_RUNS - 1), *noisy(20, completed=False)]
+    past = noisy(MINIMUM_RUNS - 1)
     found = estimates(past, SITES, {}, said)
     assert {site: one.basis for site, one in found.items()} == dict.fromkeys(
         ("fast", "eco"), EstimateBasis.GIVEN
