@@ -107,7 +107,7 @@ def fleet(args: argparse.Namespace, count: int) -> FleetProblem:
     sites = []
     for name, zone in zip(SPEED, args.zones, strict=True):
         values = grid[(grid.zone == zone) & (grid.timestamp >= args.week)].gco2_per_kwh.to_numpy()[:HOURS]
-        sites.append(FleetSite(name, zone, values.repeat(2), capacity=int(np.ceil(places * SHARE[name]))))
+        sites.append(FleetSite(name, values.repeat(2), capacity=int(np.ceil(places * SHARE[name]))))
     jobs = []
     for index in range(count):
         urgent, _, slack = URGENCIES[urgency[index]]

@@ -19,7 +19,8 @@ from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_energy, format_grams, sign
 from carbon_policy.orchestration.grounds import Ground, grounds_of
 from carbon_policy.orchestration.records import settings_rows
-from carbon_policy.policies.options import reference_site, run_time
+from carbon_policy.policies.load import run_time
+from carbon_policy.policies.needs import reference_site
 
 _WIDEST_CHART = 110
 _DAY = timedelta(days=1)
@@ -121,6 +122,7 @@ def _ground_line(ground: Ground) -> Text:
 def _options(decision: Decision) -> Table:
     rows = _rows(decision)
     priced = any(option.cost is not None for option in rows)
+    kinds = {site.name: site.kind for site in decision.evidence.sites}
     table = Table(box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("Site")
     table.add_column("Start (UTC)", no_wrap=True)
@@ -132,7 +134,7 @@ def _options(decision: Decision) -> Table:
     table.add_column("Note")
     for option in rows:
         table.add_row(
-            f"{option.site} ({option.tier})" if option.site != option.tier else option.site,
+            _site(option, kinds.get(option.site)),
             _moment(option.start),
             _finish(option),
             format_energy(option.energy_kwh),
@@ -142,6 +144,12 @@ def _options(decision: Decision) -> Table:
             style="bold green" if _same(option, decision.chosen) else "",
         )
     return table
+
+
+def _site(option: Option, kind: str | None) -> str:
+    """Its name, with its tier and what it is where the name does not say so."""
+    more = [word for word in (option.tier, kind) if word and word != option.site]
+    return f"{option.site} ({', '.join(more)})" if more else option.site
 
 
 def _rows(decision: Decision) -> list[Option]:

@@ -13,14 +13,14 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType, WorkPool
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.errors import InvalidInputError
+from carbon_policy.orchestration.directory import starts_gate
 from carbon_policy.orchestration.names import DECLARED, DEFERRED, TAG_TWIN
-from carbon_policy.orchestration.overdue import GATE_MODULE
 
 _PAGE = 200
 _MOST_CANDIDATES = 8
@@ -117,9 +117,3 @@ def placed_by(client: SyncPrefectClient, deployment: DeploymentResponse) -> str 
     if deployment.work_pool_name and starts_gate(client.read_work_pool(deployment.work_pool_name)):
         return f"the gate of work pool {deployment.work_pool_name}"
     return "the decorator on its flow" if DECLARED in (deployment.job_variables or {}) else None
-
-
-def starts_gate(pool: WorkPool) -> bool:
-    """Whether a pool's workers start the gate instead of the user's flow."""
-    configuration = (pool.base_job_template or {}).get("job_configuration", {})
-    return GATE_MODULE in str(configuration.get("command", ""))

@@ -17,7 +17,7 @@ from carbon_policy.orchestration.queue import WaitingJob, WaitingQueue, as_probl
 from carbon_policy.planning.fleet import FleetPlan, plan_fleet
 from carbon_policy.planning.problem import FleetProblem, FleetSite, Floats
 from carbon_policy.planning.queue import as_queue
-from carbon_policy.policies.options import reference_site
+from carbon_policy.policies.needs import reference_site
 
 JSON_SCHEMA = "carbon-policy-plan/1"
 """Named in the JSON; raised when a field changes its meaning."""

@@ -23,7 +23,6 @@ class Estimate(BaseModel):
         duration: Expected, on this site; of the whole job.
         duration_high: So long it takes at most nine times in ten: what a deadline is held against.
         energy_kwh: Expected at the machine, without PUE; `None` to take the site's power over the duration.
-        energy_high_kwh: So much it uses at most nine times in ten.
         basis: How it is known.
         runs: From how many past runs.
         sentence: The same for people, as `explain` shows it.
@@ -34,7 +33,6 @@ class Estimate(BaseModel):
     duration: Duration
     duration_high: Duration
     energy_kwh: float | None = Field(default=None, ge=0)
-    energy_high_kwh: float | None = Field(default=None, ge=0)
     basis: EstimateBasis
     runs: int = Field(default=0, ge=0)
     sentence: str = ""

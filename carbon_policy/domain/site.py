@@ -91,6 +91,12 @@ class Site(BaseModel):
         dirty = self.dirty_gco2_per_kwh is not None and gco2_per_kwh >= self.dirty_gco2_per_kwh
         return self.dirty_capacity if dirty else None
 
+    def cost(self, energy_kwh: float, hours: float) -> float | None:
+        """Money for so much energy, PUE included, and so many hours of a job; `None` where the site has no prices."""
+        if self.price_per_kwh is None and self.price_per_hour is None:
+            return None
+        return energy_kwh * (self.price_per_kwh or 0.0) + hours * (self.price_per_hour or 0.0)
+
     @property
     def drawn_kw(self) -> float:
         """What a running job makes the building draw, kW, PUE included."""

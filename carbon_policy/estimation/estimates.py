@@ -136,7 +136,6 @@ def _learnt(
         duration=duration,
         duration_high=high,
         energy_kwh=energies.median[site.name] if energies else None,
-        energy_high_kwh=energies.high[site.name] if energies else None,
         basis=EstimateBasis.LEARNT,
         runs=len(runs),
         sentence=" ".join(

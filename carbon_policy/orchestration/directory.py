@@ -29,6 +29,8 @@ from carbon_policy.outlook.chains import Keyed
 
 logger = logging.getLogger("prefect.carbon_policy")
 
+_GATE_MODULE = "carbon_policy.orchestration.gate"
+
 B = TypeVar("B", bound=Block)
 
 
@@ -71,6 +73,12 @@ def pool_variables(pool: WorkPool) -> dict[str, Any]:
     """The job variables that a work pool's template knows, name to JSON schema."""
     variables = (pool.base_job_template or {}).get("variables", {})
     return dict(variables.get("properties", {}))
+
+
+def starts_gate(pool: WorkPool) -> bool:
+    """Whether a pool's workers start the gate instead of the user's flow."""
+    configuration = (pool.base_job_template or {}).get("job_configuration", {})
+    return _GATE_MODULE in str(configuration.get("command", ""))
 
 
 def read_directory(client: SyncPrefectClient, policy_name: str) -> Directory:

@@ -119,7 +119,7 @@ def entry_of(
         parameters=plain_parameters(run.parameters),
         quantity=evidence.spec.quantity,
         functional_unit=evidence.spec.functional_unit,
-        cost=_cost(site, reading.energy_kwh, running_s),
+        cost=site.cost(reading.energy_kwh * site.pue, running_s / 3600),
         running_s=running_s,
     )
 
@@ -130,13 +130,6 @@ def _uninterrupted(spec: JobSpec, stretches: int, running_s: float) -> float:
         return 1.0
     lost_s = (stretches - 1) * (spec.stop_cost + spec.restart_cost).total_seconds()
     return max(0.0, 1 - lost_s / running_s)
-
-
-def _cost(site: Site, energy_kwh: float, running_s: float) -> float | None:
-    """Money for what the building draws and for the time; `None` where the site has a price of neither."""
-    if site.price_per_kwh is None and site.price_per_hour is None:
-        return None
-    return energy_kwh * site.pue * (site.price_per_kwh or 0) + running_s / 3600 * (site.price_per_hour or 0)
 
 
 def merged(readings: Sequence[EnergyReading]) -> EnergyReading:

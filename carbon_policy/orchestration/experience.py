@@ -1,4 +1,4 @@
-"""What the ledger says that bears on a decision: what a job takes and uses on each site, and what is left of budgets.
+"""What the ledger says that bears on a decision: what a job takes and uses on each site, and what is used of budgets.
 
 It is asked only where there is a ledger: a gate that has none does not even import the database's library.
 """

@@ -51,7 +51,6 @@ from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.records import add_labels, link_to, record_decision
 from carbon_policy.orchestration.runs import all_runs
 
-GATE_MODULE = "carbon_policy.orchestration.gate"
 DEFAULT_GRACE = timedelta(minutes=5)
 # Prefect looks for late runs and marks them a moment later; a run that was deferred in between is renamed.
 _LATE = "Late"

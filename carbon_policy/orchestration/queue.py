@@ -27,10 +27,9 @@ from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import parse_moment
 from carbon_policy.orchestration.deferral import submitted_at_of
-from carbon_policy.orchestration.directory import Directory
+from carbon_policy.orchestration.directory import Directory, starts_gate
 from carbon_policy.orchestration.evidence import weighs
 from carbon_policy.orchestration.names import DECLARED, LABEL_CHILD, PLACED
-from carbon_policy.orchestration.overdue import GATE_MODULE
 from carbon_policy.orchestration.policy_task import evidence_for
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.variables import policy_block_name
@@ -166,11 +165,7 @@ def read_queue(
 
 def _consulting(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:
     """The deployments about whose runs the policy is asked."""
-    gates = {
-        pool.name
-        for pool in client.read_work_pools(limit=200)
-        if GATE_MODULE in str((pool.base_job_template or {}).get("job_configuration", {}).get("command", ""))
-    }
+    gates = {pool.name for pool in client.read_work_pools(limit=200) if starts_gate(pool)}
     offset = 0
     while page := client.read_deployments(limit=200, offset=offset):
         offset += len(page)
@@ -250,7 +245,6 @@ def _site(
         capacity[: int(_HELD_FOR / STEP)] -= queue.busy.get(site.name, 0)
     return FleetSite(
         name=site.name,
-        zone=site.zone,
         gco2_per_kwh=np.diff(integral) / (STEP.total_seconds() / 3600),
         capacity=capacity,
         price_per_kwh=site.price_per_kwh or 0.0,

@@ -23,7 +23,6 @@ class FleetSite:
 
     Attributes:
         name: What people and decisions call it.
-        zone: The grid it draws from.
         gco2_per_kwh: Expected intensity, one value a slot, shape (slots,).
         capacity: Jobs it runs at once: one number, or one a slot; `None` for no limit.
         price_per_kwh: Money per kWh drawn.
@@ -35,7 +34,6 @@ class FleetSite:
     """
 
     name: str
-    zone: str
     gco2_per_kwh: Floats
     capacity: int | Integers | None = None
     price_per_kwh: float = 0.0

@@ -37,10 +37,7 @@ class Load:
 
     def cost(self, site: Site) -> float | None:
         """Expected money; `None` where the site has no prices."""
-        if site.price_per_kwh is None and site.price_per_hour is None:
-            return None
-        hours = self.duration.total_seconds() / 3600
-        return self.energy_kwh * (site.price_per_kwh or 0.0) + hours * (site.price_per_hour or 0.0)
+        return site.cost(self.energy_kwh, self.duration.total_seconds() / 3600)
 
 
 def load_on(evidence: Evidence, site: Site) -> Load:

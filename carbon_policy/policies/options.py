@@ -12,19 +12,7 @@ import numpy as np
 from carbon_policy.domain.decision import Evidence, Option
 from carbon_policy.domain.site import Site
 from carbon_policy.policies.curve import Curve, Floats, curve_of
-from carbon_policy.policies.load import Load, load_on, run_time
-from carbon_policy.policies.needs import eligible_sites, reference_site
-
-__all__ = [
-    "Offer",
-    "eligible_sites",
-    "later_option",
-    "now_option",
-    "offer_of",
-    "option_at",
-    "reference_site",
-    "run_time",
-]
+from carbon_policy.policies.load import Load, load_on
 
 _EQUAL_S = 1e-6
 # Sums of floats that ought to be equal differ by about this share.

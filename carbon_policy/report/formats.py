@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from carbon_policy.accounting.sci import sci_gco2_per_unit
 from carbon_policy.domain.ledger import LedgerEntry, SlotGrams
 from carbon_policy.domain.units import format_energy, format_grams, sign
 from carbon_policy.report.summary import Group, Summary, deployment_of
@@ -32,6 +33,12 @@ JSON_SCHEMA = "carbon-policy-report/1"
 _STYLES = {1: "", 0: "", -1: "bold red"}
 
 _Column = tuple[str, Callable[[LedgerEntry], object]]
+
+
+def _sci(gco2: float | None, quantity: float | None) -> float | None:
+    """Operational only: what making the hardware emitted is not known here."""
+    return sci_gco2_per_unit(gco2, quantity) if gco2 is not None and quantity else None
+
 
 _COLUMNS: tuple[_Column, ...] = (
     ("job_run_id", lambda e: e.job_run_id),
@@ -73,7 +80,7 @@ _COLUMNS: tuple[_Column, ...] = (
     ("running_s", lambda e: e.running_s),
     ("quantity", lambda e: e.quantity),
     ("functional_unit", lambda e: e.functional_unit),
-    ("gco2_per_unit", lambda e: e.gco2 / e.quantity if e.gco2 is not None and e.quantity else None),
+    ("gco2_per_unit", lambda e: _sci(e.gco2, e.quantity)),
     ("cost", lambda e: e.cost),
     ("tags", lambda e: " | ".join(e.tags)),
 )

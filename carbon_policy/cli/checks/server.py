@@ -13,11 +13,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.workers.base import BaseWorker
 
 from carbon_policy.cli.checks.finding import Finding, Level
-from carbon_policy.cli.lookup import starts_gate
 from carbon_policy.cli.server import online_workers
 from carbon_policy.domain.site import Tier
 from carbon_policy.orchestration.blocks import CarbonPolicy, CarbonSite
-from carbon_policy.orchestration.directory import Directory, source_kinds
+from carbon_policy.orchestration.directory import Directory, source_kinds, starts_gate
 from carbon_policy.orchestration.names import CARBON_POOL
 from carbon_policy.orchestration.overdue import find_overdue
 

@@ -19,7 +19,7 @@ NAMES = ("north", "south", "west")
 
 
 def site(name: str, values: list[float], **fields: object) -> FleetSite:
-    return FleetSite(name, name.upper(), np.array(values, dtype=float), **fields)  # type: ignore[arg-type]
+    return FleetSite(name, np.array(values, dtype=float), **fields)  # type: ignore[arg-type]
 
 
 def job(name: str, first: int, deadline: int, duration: dict[str, int], **fields: object) -> FleetJob:
