@@ -43,6 +43,18 @@ class CarbonSettings(PrefectBaseSettings):
     power_w: float = Field(
         default=60.0, gt=0, description="What a job draws on this machine, watts, if unmeasured."
     )
+    worker_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Where a carbon worker serves its metrics and health; 0 takes a free port, unset serves none.",
+    )
+    worker_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="The address that it listens at. There is no password: whoever reaches it can read.",
+    )
+    worker_threads: int = Field(default=8, ge=1, description="Gates that one carbon worker runs at once.")
 
     def as_layer(self) -> dict[str, Any]:
         """The job settings that these settings stand for, as a layer of `precedence`."""

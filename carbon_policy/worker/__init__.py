@@ -1,0 +1,1 @@
+"""The carbon worker: decides all due runs of a pool together, places them, mirrors their ends."""
