@@ -1,4 +1,5 @@
 """What Prefect imports of us when it looks for block types: only that, as it does so at many a start."""
 
 import carbon_policy.grid.builtin
-import carbon_policy.orchestration.blocks  # noqa: F401
+import carbon_policy.orchestration.blocks
+import carbon_policy.worker.worker  # noqa: F401

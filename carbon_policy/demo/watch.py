@@ -14,11 +14,11 @@ from carbon_policy.demo.jobs import DemoJob
 from carbon_policy.orchestration.names import (
     DEFERRED,
     LABEL_CHILD,
-    LABEL_DEFERRED_UNTIL,
     LABEL_PARENT,
     LABEL_SITE,
     TAG_PLACED,
 )
+from carbon_policy.orchestration.waits import wait_of
 
 
 @dataclass
@@ -75,7 +75,8 @@ def _update(item: Watched, run: FlowRun, child: FlowRun | None) -> None:
     state = run.state
     if state is not None and state.name == DEFERRED:
         item.stage = "deferred"
-        item.until = datetime.fromisoformat(str(run.labels[LABEL_DEFERRED_UNTIL]))
+        wait = wait_of(run)
+        item.until = wait.until if wait is not None else None
         item.why = (state.message or "").partition(": ")[2]
     elif state is not None and state.is_final() and LABEL_CHILD not in run.labels:
         item.stage, item.ended = f"{state.name}: {state.message}", True

@@ -32,13 +32,15 @@ from carbon_policy.orchestration.names import (
     LABEL_DEFERRED_UNTIL,
     LABEL_SUBMITTED,
 )
+from carbon_policy.orchestration.waits import wait_of
 
 _LABEL_RETRIES = LABEL + "retries"
 
 
 def deferrals_of(run: FlowRun) -> int:
     """How often a run was deferred."""
-    return int(run.labels.get(LABEL_DEFERRALS, 0))
+    wait = wait_of(run)
+    return wait.deferrals if wait is not None else 0
 
 
 def submitted_at_of(run: FlowRun, now: datetime) -> datetime:
@@ -48,9 +50,9 @@ def submitted_at_of(run: FlowRun, now: datetime) -> datetime:
         run: The run as the server has it.
         now: Taken where the server does not know.
     """
-    label = run.labels.get(LABEL_SUBMITTED)
-    if label is not None:
-        return datetime.fromisoformat(str(label))
+    wait = wait_of(run)
+    if wait is not None and wait.due_at is not None:
+        return wait.due_at
     return run.expected_start_time or run.created or now
 
 

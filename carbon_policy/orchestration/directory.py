@@ -24,6 +24,7 @@ from carbon_policy.grid.keyless import KEYLESS_KINDS
 from carbon_policy.grid.replayed import ReplayedSource
 from carbon_policy.grid.source import GridSource
 from carbon_policy.orchestration.blocks import CarbonPolicy, CarbonSite
+from carbon_policy.orchestration.names import WORKER_TYPE
 from carbon_policy.orchestration.status import Status
 from carbon_policy.outlook.chains import Keyed
 
@@ -76,7 +77,9 @@ def pool_variables(pool: WorkPool) -> dict[str, Any]:
 
 
 def starts_gate(pool: WorkPool) -> bool:
-    """Whether a pool's workers start the gate instead of the user's flow."""
+    """Whether a pool's workers decide about its runs, and do not start the user's flow."""
+    if pool.type == WORKER_TYPE:
+        return True
     configuration = (pool.base_job_template or {}).get("job_configuration", {})
     return _GATE_MODULE in str(configuration.get("command", ""))
 

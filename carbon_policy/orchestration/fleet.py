@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -34,7 +34,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def joint_places(
-    client: SyncPrefectClient, world: World, waiting: Sequence[FlowRun], movable: Sequence[FlowRun]
+    client: SyncPrefectClient,
+    world: World,
+    waiting: Callable[[], Iterable[FlowRun]],
+    movable: Sequence[FlowRun],
 ) -> dict[str, Place]:
     """Plan the whole queue together, and give each run that the fleet plans its place.
 
@@ -44,23 +47,31 @@ def joint_places(
     Args:
         client: A client of the server.
         world: What is known of this moment.
-        waiting: All runs that were deferred.
+        waiting: Gives all runs that were deferred; asked only where there is something to plan.
         movable: Those of them that may be moved now.
 
     Returns:
         Run id to its place, for those of `movable` whose policy is `fleet`. Whatever goes wrong, they stay as they are.
     """
-    ours = {str(run.id) for run in movable if _is_fleets(run, world)}
+    ours = {str(run.id) for run in fleets(movable, world)}
     if not ours:
         return {}
     try:
         queue = read_queue(client, world.now, _MOST_RUNS, world=world)
-        standing = {str(run.id): plan for run in waiting if (plan := planned_of(run)) is not None}
+        standing = {str(run.id): plan for run in waiting() if (plan := planned_of(run)) is not None}
         return places_in(queue, standing, ours)
     except Exception as error:  # Without a joint plan the places of the last one hold.
         why = str(error) or type(error).__name__
         logger.warning("carbon-policy could not plan the waiting runs together: %s", why)
         return dict.fromkeys(ours, f"The waiting runs could not be planned together, so it stays: {why}")
+
+
+def fleets(runs: Iterable[FlowRun], world: World) -> list[FlowRun]:
+    """Those of the runs that are planned together with all others."""
+    found = [run for run in runs if _is_fleets(run, world)]
+    if found:
+        world.note_joint()
+    return found
 
 
 def _is_fleets(run: FlowRun, world: World) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -24,27 +25,44 @@ from prefect.states import Crashed, Failed
 from carbon_policy.domain.errors import CarbonPolicyError, SetupError
 from carbon_policy.orchestration.placement import RunHere, place
 
+T = TypeVar("T")
+
 
 @flow(name="carbon-gate", retries=0, persist_result=False, validate_parameters=False)
 def gate() -> State[Any]:
     """Place the run that this process was started for."""
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        raise SetupError("The gate was called by hand; it is started by a worker of the carbon pool.")
     with get_client(sync_client=True) as client:
-        try:
-            # The engine's copy was read before the run began; labels may have changed since.
-            outcome = place(client, client.read_flow_run(context.flow_run.id))
-        except CarbonPolicyError as error:
-            # The message says what to change, and no traceback says it better. The run can be retried as it is.
-            return Failed(name="Refused", message=str(error))
-        except httpx.HTTPError as error:
-            # The client has tried several times. Crashed, and not Failed: nobody is to change anything, and a crashed
-            # gate is started again (`orchestration/overdue.py`).
-            return Crashed(message=f"Not placed, as the Prefect server gave no good answer: {error!r}")
+        # The engine's copy was read before the run began; labels may have changed since.
+        run = client.read_flow_run(run_in_context())
+        outcome = or_refused(lambda: place(client, run))
     if isinstance(outcome, RunHere):
         raise SetupError("A gate has no code to run; this is a defect of carbon-policy.")
     return outcome
+
+
+def run_in_context() -> UUID:
+    """The id of the run that this flow runs under.
+
+    Raises:
+        SetupError: The gate was called by hand.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise SetupError("The gate was called by hand; it is started by a worker of the carbon pool.")
+    return context.flow_run.id
+
+
+def or_refused(settle: Callable[[], T]) -> T | State[Any]:
+    """What came of a run, or the state in which it ends because it could not be placed."""
+    try:
+        return settle()
+    except CarbonPolicyError as error:
+        # The message says what to change, and no traceback says it better. The run can be retried as it is.
+        return Failed(name="Refused", message=str(error))
+    except httpx.HTTPError as error:
+        # The client has tried several times. Crashed, and not Failed: nobody is to change anything, and a crashed
+        # gate is started again (`orchestration/overdue.py`).
+        return Crashed(message=f"Not placed, as the Prefect server gave no good answer: {error!r}")
 
 
 def run_gate(run: FlowRun) -> None:

@@ -49,11 +49,26 @@ LABEL_SLICE = LABEL + "slice"
 TAG_TWIN = "carbon-twin"
 TAG_PLACED = "carbon-placed"
 
+WORKER_TYPE = "carbon-aware"
+"""The type of the worker that places runs in its own process, and of the pools made for it."""
+
 CARBON_POOL = "carbon"
 DEFAULT_POLICY_BLOCK = "default"
 
 DEFERRED = "Deferred"
 """State name of a run that waits for a greener window."""
+
+ADVANCED = "Advanced"
+"""State name of a run that a schedule created ahead of time, and that was given an earlier, greener start."""
+
+WAITING = (DEFERRED, ADVANCED)
+"""The states of runs whose start was planned by us."""
+
+WAIT_DATA = "carbon_policy_wait"
+"""Key in the data of a waiting run's state: what it says of its wait (`orchestration/waits.py`)."""
+
+DECISION_DATA = "carbon_policy_decision"
+"""Key in the same data: the decision by which it waits, without its evidence."""
 
 
 def twin_name(deployment: str, site: str) -> str:

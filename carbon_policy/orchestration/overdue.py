@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas import OrchestrationResult
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterEndTime,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateName,
     FlowRunFilterStateType,
@@ -45,15 +47,18 @@ from carbon_policy.orchestration.names import (
     LABEL_SITE,
     LABEL_TIER,
     PLACED,
+    WAITING,
 )
 from carbon_policy.orchestration.placement import create_child, find_child
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.records import add_labels, link_to, record_decision
 from carbon_policy.orchestration.runs import all_runs
+from carbon_policy.orchestration.waits import wait_of
 
 DEFAULT_GRACE = timedelta(minutes=5)
 # Prefect looks for late runs and marks them a moment later; a run that was deferred in between is renamed.
 _LATE = "Late"
+_PAGE = 200
 # A crash that is older was seen by somebody.
 _CRASHES_SINCE = timedelta(days=7)
 
@@ -95,7 +100,9 @@ class Overdue:
         return f"Run {self.run.name} ({self.run.id}) {what}; {format_duration(self.late_by)} overdue."
 
 
-def find_overdue(client: SyncPrefectClient, now: datetime, grace: timedelta = DEFAULT_GRACE) -> list[Overdue]:
+def find_overdue(
+    client: SyncPrefectClient, now: datetime, grace: timedelta = DEFAULT_GRACE, pool: str | None = None
+) -> list[Overdue]:
     """The runs that should have been started, or placed, `grace` ago.
 
     A wait that was lost is found at once: nobody else can be about to put it right.
@@ -104,27 +111,31 @@ def find_overdue(client: SyncPrefectClient, now: datetime, grace: timedelta = DE
         client: A client of the server.
         now: UTC.
         grace: How late is late.
+        pool: Only runs of this work pool; else of all, those of a gate on the pool `carbon`.
     """
     found = []
-    for run in _runs(client, names=(DEFERRED, _LATE)):
+    gates = pool or CARBON_POOL
+    for run in _runs(client, names=(*WAITING, _LATE), pool=pool):
         due = run.next_scheduled_start_time
-        if LABEL_DEFERRALS in run.labels and due is not None and now - due > grace:
+        if wait_of(run) is not None and due is not None and now - due > grace:
             found.append(Overdue(run, OverdueKind.NOT_WOKEN, now - due))
-    gated = {run.id for run in _runs(client, kind=StateType.PENDING, pool=CARBON_POOL)}
-    for run in _runs(client, kind=StateType.PENDING):
+    gated = {run.id for run in _runs(client, kind=StateType.PENDING, pool=gates)}
+    for run in _runs(client, kind=StateType.PENDING, pool=pool):
         # A decorated run that waited is ours as well, whatever pool it is on.
         if (run.id in gated or LABEL_DEFERRALS in run.labels) and _since(run, now) > grace:
             found.append(Overdue(run, OverdueKind.STUCK_PENDING, _since(run, now)))
-    for run in _runs(client, kind=StateType.RUNNING, pool=CARBON_POOL):
-        # A gate takes seconds, except where it waits for its job.
-        if _since(run, now) > grace and _has_nothing_to_wait_for(client, run, now, grace):
+    # A gate takes seconds, except where it waits for its job.
+    long = [run for run in _runs(client, kind=StateType.RUNNING, pool=gates) if _since(run, now) > grace]
+    jobs = _jobs_of(client, long)
+    for run in long:
+        if _has_nothing_to_wait_for(client, run, jobs.get(str(run.labels.get(LABEL_CHILD))), now, grace):
             found.append(Overdue(run, OverdueKind.GATE_VANISHED, _since(run, now)))
     lost = set()
-    for run in _runs(client, kind=StateType.CRASHED, ended_after=now - _CRASHES_SINCE):
+    for run in _runs(client, kind=StateType.CRASHED, pool=pool, ended_after=now - _CRASHES_SINCE):
         if LABEL_DEFERRED_UNTIL in run.labels and _was_waiting(client, run):
             lost.add(run.id)
             found.append(Overdue(run, OverdueKind.WAIT_LOST, _since(run, now)))
-    for run in _runs(client, kind=StateType.CRASHED, pool=CARBON_POOL, ended_after=now - _CRASHES_SINCE):
+    for run in _runs(client, kind=StateType.CRASHED, pool=gates, ended_after=now - _CRASHES_SINCE):
         if run.id not in lost and _since(run, now) > grace and find_child(client, run) is None:
             found.append(Overdue(run, OverdueKind.GATE_CRASHED, _since(run, now)))
     return found
@@ -135,11 +146,21 @@ def _since(run: FlowRun, now: datetime) -> timedelta:
     return max(now - run.state.timestamp, timedelta(0)) if run.state else timedelta(0)
 
 
+def _jobs_of(client: SyncPrefectClient, runs: list[FlowRun]) -> dict[str, FlowRun]:
+    """The jobs that runs say they have placed, by id; a question for every two hundred of them."""
+    ids = [UUID(str(run.labels[LABEL_CHILD])) for run in runs if LABEL_CHILD in run.labels]
+    found: dict[str, FlowRun] = {}
+    for begin in range(0, len(ids), _PAGE):
+        some = FlowRunFilter(id=FlowRunFilterId(any_=ids[begin : begin + _PAGE]))
+        found |= {str(job.id): job for job in client.read_flow_runs(flow_run_filter=some, limit=_PAGE)}
+    return found
+
+
 def _has_nothing_to_wait_for(
-    client: SyncPrefectClient, run: FlowRun, now: datetime, grace: timedelta
+    client: SyncPrefectClient, run: FlowRun, job: FlowRun | None, now: datetime, grace: timedelta
 ) -> bool:
     """Whether a gate's run that is Running has no job, or one that ended a while ago."""
-    child = find_child(client, run)
+    child = job or find_child(client, run)
     if child is None:
         return True
     return child.state is not None and child.state.is_final() and _since(child, now) > grace

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -40,6 +41,7 @@ from carbon_policy.orchestration.policy_task import consult
 from carbon_policy.orchestration.records import add_labels, link_to, quietly, record_decision
 from carbon_policy.orchestration.twins import ensure_twin
 from carbon_policy.orchestration.variables import infrastructure_part
+from carbon_policy.orchestration.world import World
 from carbon_policy.plugin import ENTRY_POINT, MEASURE
 
 _FIRST_POLL_S, _LONGEST_POLL_S = 1.0, 10.0
@@ -54,6 +56,26 @@ class RunHere:
     """
 
     decision: Decision
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The job's run is on its site.
+
+    Attributes:
+        child: The job's run.
+        message: Why, and where, for people.
+        wait: The run that placed it is to stay until the job has ended.
+    """
+
+    child: FlowRun
+    message: str
+    wait: bool
+
+    @property
+    def state_name(self) -> str:
+        """What the state of the run that placed it is called."""
+        return f"Placed{str(self.child.labels.get(LABEL_TIER, Tier.FAST.value)).capitalize()}"
 
 
 def idempotency_key(run: FlowRun) -> str:
@@ -83,15 +105,46 @@ def place(
         Pause: The run was deferred.
         InvalidInputError: What was said of the job is refused.
     """
+    outcome = settle(client, run, declared=declared, may_run_here=may_run_here)
+    return _ended(client, outcome) if isinstance(outcome, Placed) else outcome
+
+
+def settle(
+    client: SyncPrefectClient,
+    run: FlowRun,
+    *,
+    declared: Mapping[str, Any] | None = None,
+    may_run_here: bool = False,
+    world: World | None = None,
+) -> State[Any] | RunHere | Placed:
+    """`place`, up to the moment at which the job's run is on its site; what then becomes of this run is left open.
+
+    Args:
+        client: A client of the run's server.
+        run: The run that this process is running.
+        declared: The decorator's arguments, where the decorator asks.
+        may_run_here: This process has the user's code, and may run it where it stands.
+        world: What is known of this moment already.
+
+    Raises:
+        Pause: The run was deferred.
+        InvalidInputError: What was said of the job is refused.
+    """
     if run.deployment_id is None:
         raise SetupError("Only a deployment's run can be placed: this run has none.")
-    deployment = client.read_deployment(run.deployment_id)
-    flow_name = client.read_flow(run.flow_id).name
+    world = world or World(client, datetime.now(UTC))
+    deployment = world.deployment(run.deployment_id)
+    flow_name = world.flow_name(run.flow_id)
     child = find_child(client, run)
     if child is not None:
         # An earlier pass got this far and died; what it decided holds.
-        return _finish_placed(
-            client, run, child, "Placed by an earlier pass.", _waits(run, deployment, declared)
+        return _placed(client, run, child, "Placed by an earlier pass.", _waits(run, deployment, declared))
+    if LABEL_CHILD in run.labels:
+        # The key under which it would be created again went with it.
+        return Failed(
+            name="JobDeleted",
+            message=f"Its job's run {run.labels[LABEL_CHILD]} was deleted, and whether its process ended is not known,"
+            " so it is not started a second time. To have the job done again, start a new run.",
         )
 
     decision = consult(str(run.id), declared=declared)
@@ -117,7 +170,7 @@ def place(
     if may_run_here and (unmoved or deployment.work_pool_name in (None, site.work_pool)):
         return RunHere(decision)
     child = create_child(client, run, deployment, flow_name, decision, site)
-    return _finish_placed(client, run, child, decision.sentence, decision.evidence.spec.wait)
+    return _placed(client, run, child, decision.sentence, decision.evidence.spec.wait)
 
 
 def _site_of(decision: Decision) -> Site:
@@ -202,12 +255,8 @@ def _measuring(deployment: DeploymentResponse, run: FlowRun) -> dict[str, str]:
     return {MEASURE: "1"} | ({} if chosen & plugins.keys() else plugins)
 
 
-def _finish_placed(
-    client: SyncPrefectClient, run: FlowRun, child: FlowRun, sentence: str, wait: bool
-) -> State[Any]:
-    """End the gate's run as placed; or stay, and end as the job ends."""
+def _placed(client: SyncPrefectClient, run: FlowRun, child: FlowRun, sentence: str, wait: bool) -> Placed:
     site = str(child.labels.get(LABEL_SITE, ""))
-    tier = str(child.labels.get(LABEL_TIER, Tier.FAST.value))
     quietly(
         "link the run to its job",
         lambda: add_labels(client, run.id, {LABEL_CHILD: str(child.id), LABEL_SITE: site}),
@@ -215,9 +264,21 @@ def _finish_placed(
     reason = child.labels.get(LABEL_REASON, "placed")
     message = f"{reason}: {sentence} On {site}: {link_to(child)}"
     # A run that another flow waits for would be taken for done before its job has begun.
-    if not (wait or run.parent_task_run_id):
-        return Completed(name=f"Placed{tier.capitalize()}", message=message)
-    return _wait_for(client, child, message)
+    return Placed(child, message, wait or run.parent_task_run_id is not None)
+
+
+def _ended(client: SyncPrefectClient, placed: Placed) -> State[Any]:
+    """End the gate's run as placed; or stay, and end as the job ends."""
+    if not placed.wait:
+        return Completed(name=placed.state_name, message=placed.message)
+    return _wait_for(client, placed.child, placed.message)
+
+
+def state_like(job: State[Any], message: str) -> State[Any]:
+    """The end of a run that ends as its job did, with why it was placed there."""
+    return State(
+        type=job.type, name=job.name, message=f"The job ended {job.name}: {job.message or ''} ({message})"
+    )
 
 
 def _wait_for(client: SyncPrefectClient, child: FlowRun, message: str) -> State[Any]:
@@ -227,12 +288,7 @@ def _wait_for(client: SyncPrefectClient, child: FlowRun, message: str) -> State[
         while True:
             current = client.read_flow_run(child.id)
             if current.state is not None and current.state.is_final():
-                state = current.state
-                return State(
-                    type=state.type,
-                    name=state.name,
-                    message=f"The job ended {state.name}: {state.message or ''} ({message})",
-                )
+                return state_like(current.state, message)
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.3, _LONGEST_POLL_S)
     except ObjectNotFound:

@@ -23,15 +23,18 @@ from prefect.utilities.urls import url_for
 from carbon_policy.domain.chain import ChainStep
 from carbon_policy.domain.decision import Action, Decision, Option, Plan
 from carbon_policy.domain.energy import EnergyReading
+from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_energy, format_grams
 from carbon_policy.orchestration.grounds import grounds_of
-from carbon_policy.orchestration.names import LABEL_DEFERRED_UNTIL, LABEL_PLAN
+from carbon_policy.orchestration.names import LABEL_PLAN
+from carbon_policy.orchestration.waits import wait_of
 
 logger = logging.getLogger("prefect.carbon_policy")
 
 DECISION_TYPE = "carbon-decision"
 ENERGY_TYPE = "carbon-energy"
+OUTLOOK_TYPE = "carbon-outlook"
 
 _PAGE = 50
 """Artifacts asked for at once."""
@@ -135,6 +138,21 @@ def leave_decision(
     )
 
 
+def leave_outlook(client: SyncPrefectClient, series: IntensitySeries) -> None:
+    """Leave an outlook once for all decisions that name it by its fingerprint."""
+    quietly(
+        "keep the outlook",
+        lambda: client.create_artifact(
+            ArtifactCreate(
+                key=artifact_key("outlook", series.zone, series.signal.value),
+                type=OUTLOOK_TYPE,
+                data=series.model_dump_json(),
+                description=f"{series.source}, id {series.fingerprint}",
+            )
+        ),
+    )
+
+
 def emit_outlook_change(zone: str, why: str, step: ChainStep | None) -> None:
     """Tell automations that plans for a zone would change."""
     quietly(
@@ -186,13 +204,11 @@ def plan_of(decision: Decision) -> Plan | None:
 
 
 def planned_of(run: FlowRun) -> Plan | None:
-    """What a run's labels say was planned for it, at the start to which it was moved last; `None` without such."""
-    try:
-        plan = Plan.model_validate_json(str(run.labels[LABEL_PLAN]))
-    except (KeyError, ValueError):
+    """What was planned for a run, at the start to which it was moved last; `None` where it does not say."""
+    wait = wait_of(run)
+    if wait is None or wait.plan is None:
         return None
-    until = run.labels.get(LABEL_DEFERRED_UNTIL)
-    return plan.model_copy(update={"start": datetime.fromisoformat(str(until))}) if until else plan
+    return wait.plan.model_copy(update={"start": wait.until}) if wait.until else wait.plan
 
 
 def read_plan(client: SyncPrefectClient, run: FlowRun, start: datetime) -> Plan | None:

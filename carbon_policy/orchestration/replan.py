@@ -1,46 +1,50 @@
 """The rolling re-plan: runs that wait are decided again when the outlook changes, and moved where that pays.
 
 A run is moved by one change of its state, and never taken from anybody. Workers take runs that are due within seconds,
-so one that is due soon is left to its own gate; of any other the state is compared just before, and what came between
-is found just after in the run's history: then the run is given back as it was. A move is no deferral: no process was
-started for it, and `max_deferrals` limits how often one is. Runs with the policy `fleet` are planned together first
-(`orchestration/fleet.py`), and then moved as all others are.
+so one that is due soon is left to its own gate; any other is changed only if it is as it was (`waits.py`). A move is no
+deferral: no process was started for it, and `max_deferrals` limits how often one is. Runs with the policy `fleet` are
+planned together first (`orchestration/fleet.py`), and then moved as all others are.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas import OrchestrationResult
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateName
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.client.schemas.responses import SetStateStatus
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.decision import Action, Decision, Plan, ReasonCode
+from carbon_policy.domain.decision_id import decision_id
 from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.domain.job import PolicyName
-from carbon_policy.orchestration.deferral import deferred_state
 from carbon_policy.orchestration.fleet import Place, joint_places
 from carbon_policy.orchestration.names import (
     DECLARED,
-    DEFERRED,
     LABEL_CHECKPOINT,
-    LABEL_DEFERRALS,
-    LABEL_DEFERRED_UNTIL,
     PLACED,
+    WAITING,
 )
 from carbon_policy.orchestration.policy_task import decide_for
-from carbon_policy.orchestration.records import add_labels, quietly, read_plan, record_decision
+from carbon_policy.orchestration.records import plan_of, read_plan
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.variables import policy_block_name
+from carbon_policy.orchestration.waits import Wait, put_to_wait, wait_of
 from carbon_policy.orchestration.world import World
 from carbon_policy.policies.options import option_at
 
@@ -52,6 +56,8 @@ Workers look 10 s ahead, unless a team sets `PREFECT_WORKER_PREFETCH_SECONDS` to
 
 JUST_DECIDED = timedelta(seconds=30)
 """A wait that is younger is left alone: the process that deferred the run may still be ending."""
+
+_WRITERS = 4
 
 _SAME = timedelta(seconds=30)
 """A plan that is moved by less is the same plan."""
@@ -136,6 +142,9 @@ def replan(
     *,
     zones: Collection[str] | None = None,
     dry_run: bool = False,
+    pool: str | None = None,
+    still: Callable[[], bool] = lambda: True,
+    tell: Callable[[FlowRun, datetime, Decision], None] = lambda *_: None,
 ) -> Report:
     """Decide every waiting run again, and move those whose plan changes.
 
@@ -147,34 +156,51 @@ def replan(
         now: UTC.
         zones: Only runs that have a site in one of these; all, if not said.
         dry_run: Say what would be done, and change nothing.
+        pool: Only runs of this work pool; of all, if not said.
+        still: Asked before each run; once it says no, the rest is left as it is.
+        tell: Told of each run that was moved, from when, and by which decision; from several threads.
     """
     began = time.monotonic()
     world = World(client, now)
-    done = []
     # Held first: a run that is moved must not be met again on a later page.
-    waiting = list(_waiting(client))
+    waiting = list(waiting_runs(client, pool))
     movable = [run for run in waiting if _may_move(world, run, zones)]
-    places = joint_places(client, world, waiting, movable)
-    for run in waiting:
-        moment = now + timedelta(seconds=time.monotonic() - began)
-        one = _Again(client, world, run, moment, dry_run, places.get(str(run.id)))
-        found = one.replanned(zones)
-        if found is not None:
-            done.append(found)
-    return Report(tuple(done), time.monotonic() - began, dry_run)
+    places = joint_places(client, world, lambda: waiting, movable)
+    context = copy_context()
+    done: list[Replanned | Future[Replanned]] = []
+    with ThreadPoolExecutor(_WRITERS, thread_name_prefix="carbon-replan") as writers:
+        for run in waiting:
+            if not still():
+                break
+            moment = now + timedelta(seconds=time.monotonic() - began)
+            one = _Again(client, world, run, moment, dry_run, places.get(str(run.id)))
+            found = one.replanned(zones)
+            if isinstance(found, _Change):
+                # While the server writes one, the next is decided.
+                done.append(writers.submit(context.copy().run, one.moved, found, tell))
+            elif found is not None:
+                done.append(found)
+        runs = tuple(one.result() if isinstance(one, Future) else one for one in done)
+    return Report(runs, time.monotonic() - began, dry_run)
 
 
-def _waiting(client: SyncPrefectClient) -> Iterator[FlowRun]:
-    state = FlowRunFilterState(name=FlowRunFilterStateName(any_=[DEFERRED]))
-    for run in all_runs(client, flow_run_filter=FlowRunFilter(state=state)):
+def waiting_runs(client: SyncPrefectClient, pool: str | None = None) -> Iterator[FlowRun]:
+    """The runs that wait to be placed, by a start that was planned; the first to start come first.
+
+    Args:
+        client: A client of the server.
+        pool: Only runs of this work pool; of all, if not said.
+    """
+    state = FlowRunFilterState(name=FlowRunFilterStateName(any_=list(WAITING)))
+    for run in all_runs(
+        client,
+        sort=FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC,
+        flow_run_filter=FlowRunFilter(state=state),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])) if pool else None,
+    ):
         # A job that was placed and then stopped half way asks for itself when it goes on.
         waits_to_be_placed = LABEL_CHECKPOINT not in run.labels and PLACED not in (run.job_variables or {})
-        if (
-            waits_to_be_placed
-            and LABEL_DEFERRALS in run.labels
-            and run.deployment_id
-            and run.next_scheduled_start_time
-        ):
+        if waits_to_be_placed and wait_of(run) and run.deployment_id and run.next_scheduled_start_time:
             yield run
 
 
@@ -202,6 +228,16 @@ def _concerns(world: World, run: FlowRun, zones: Collection[str]) -> bool:
     return any(site.zone in zones for site in directory.sites)
 
 
+@dataclass(frozen=True)
+class _Change:
+    """A change that is to be made to a waiting run."""
+
+    decision: Decision
+    outcome: Outcome
+    start: datetime
+    saving_gco2: float | None
+
+
 class _Again:
     """One waiting run, decided again; one of the fleet's with its place in the joint plan, or why it has none."""
 
@@ -220,8 +256,8 @@ class _Again:
         self._deployment_id, self._place = run.deployment_id, place
         self._was: datetime = run.next_scheduled_start_time
 
-    def replanned(self, zones: Collection[str] | None) -> Replanned | None:
-        """What became of it; `None` where it has nothing to do with the zones."""
+    def replanned(self, zones: Collection[str] | None) -> Replanned | _Change | None:
+        """What is to become of it; `None` where it has nothing to do with the zones."""
         try:
             if zones is not None and not _concerns(self._world, self._run, zones):
                 return None
@@ -235,7 +271,7 @@ class _Again:
             # One that cannot be decided is no reason to leave the others; its gate will say so as well.
             return self._is(Outcome.FAILED, self._was, None, str(error))
 
-    def _decided(self) -> Replanned:
+    def _decided(self) -> Replanned | _Change:
         deployment = self._world.deployment(self._deployment_id)
         if not deployment.work_pool_name and DECLARED not in (deployment.job_variables or {}):
             return self._left_alone("Only the process that serves it knows what its decorator says.")
@@ -251,11 +287,18 @@ class _Again:
         saving = _saving(decision, before)
         if self._dry:
             return self._is(outcome, start, saving, decision.sentence)
-        why = self._move(decision, start)
+        return _Change(decision, outcome, start, saving)
+
+    def moved(self, change: _Change, tell: Callable[[FlowRun, datetime, Decision], None]) -> Replanned:
+        """Make the change, and say what became of it."""
+        try:
+            why = self._move(change.decision, change.start)
+        except (CarbonPolicyError, httpx.HTTPError) as error:
+            return self._is(Outcome.FAILED, self._was, None, str(error) or type(error).__name__)
         if why is not None:
             return self._left_alone(why)
-        self._record(decision, start, deployment.name)
-        return self._is(outcome, start, saving, decision.sentence)
+        tell(self._run, self._was, change.decision)
+        return self._is(change.outcome, change.start, change.saving_gco2, change.decision.sentence)
 
     def _start(self, decision: Decision, before: Plan | None) -> datetime | None:
         """When the run is to be started by what was decided now, UTC; `None` where the plan stands."""
@@ -272,32 +315,20 @@ class _Again:
 
     def _move(self, decision: Decision, start: datetime) -> str | None:
         """Move the run by one change of state; why not, where somebody else was there first."""
-        expected = self._run.state
-        current = self._client.read_flow_run(self._run.id)
-        if expected is None or current.state is None or current.state.id != expected.id:
-            return f"It is {current.state_name} by now."
         message = (
             f"{decision.reason}: {decision.sentence} (It was to start at {self._was:%Y-%m-%d %H:%M} UTC.)"
         )
-        answer: OrchestrationResult[Any] = self._client.set_flow_run_state(
-            self._run.id, deferred_state(start, message)
+        wait = wait_of(self._run) or Wait()
+        moved = wait.model_copy(
+            update={
+                "until": start,
+                "plan": plan_of(decision) or wait.plan,
+                "decision": decision_id(decision),
+            }
         )
-        if answer.status is not SetStateStatus.ACCEPT or answer.state is None:
-            return "The server did not accept the change."
-        between = _came_between(self._client.read_flow_run_states(self._run.id), expected, answer.state)
-        if between is None:
+        if put_to_wait(self._client, self._run, start, message, moved, decision):
             return None
-        self._client.set_flow_run_state(self._run.id, between, force=True)
-        return f"It became {between.name} just then, and was given back."
-
-    def _record(self, decision: Decision, start: datetime, deployment: str) -> None:
-        """Leave the new plan with the run. What its wait says comes first: a lost wait is found by it."""
-        quietly(
-            "write down the new time",
-            lambda: add_labels(self._client, self._run.id, {LABEL_DEFERRED_UNTIL: start.isoformat()}),
-        )
-        flow = self._world.flow_name(self._run.flow_id)
-        record_decision(self._client, self._run, decision, flow, deployment)
+        return "It was changed by somebody else just then."
 
     def _left_alone(self, why: str) -> Replanned:
         return self._is(Outcome.LEFT_ALONE, self._was, None, why)
@@ -306,13 +337,6 @@ class _Again:
         return Replanned(
             str(self._run.id), self._run.name, outcome, self._was, start, saving, " ".join(sentence.split())
         )
-
-
-def _came_between(states: Iterable[State[Any]], expected: State[Any], ours: State[Any]) -> State[Any] | None:
-    """What a run had become between the look at it and our change; `None` where nothing came between."""
-    before = [state for state in states if state.id != ours.id and state.timestamp <= ours.timestamp]
-    last = max(before, key=lambda state: state.timestamp, default=expected)
-    return None if last.id == expected.id else last
 
 
 def _is_place(decision: Decision, before: Plan | None) -> bool:

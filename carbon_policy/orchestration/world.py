@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from copy import copy
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -36,6 +38,37 @@ class World:
         self._flows: dict[UUID, str] = {}
         self._asked: dict[tuple[Any, ...], Asked] = {}
         self._experiences: dict[tuple[Any, ...], Experience] = {}
+        self._taken: Counter[str] = Counter()
+        # Shared, as all of these, by the same world a moment later.
+        self._joint: set[bool] = set()
+
+    def at(self, now: datetime) -> World:
+        """The same world a moment later (UTC): what was read of it is not read again."""
+        later = copy(self)
+        later.now = now
+        return later
+
+    @property
+    def policies(self) -> set[str]:
+        """The names of the policy blocks by which was decided."""
+        return set(self._directories)
+
+    @property
+    def plans_jointly(self) -> bool:
+        """Whether a run was met that is planned together with all others."""
+        return bool(self._joint)
+
+    def note_joint(self) -> None:
+        """A run was met that is planned together with all others."""
+        self._joint.add(True)
+
+    def take(self, site: str) -> None:
+        """A job was given a place on a site since it was looked at."""
+        self._taken[site] += 1
+
+    def taken(self, site: str) -> int:
+        """How many were."""
+        return self._taken[site]
 
     def directory(self, policy_name: str) -> Directory:
         """A team's choices, by the name of its policy block.

@@ -9,9 +9,9 @@ from typing import Any
 from prefect.workers.base import BaseWorker
 
 from carbon_policy.domain.errors import SetupError
+from carbon_policy.orchestration.gate_template import gate_template
+from carbon_policy.orchestration.process_command import process_command
 from carbon_policy.provision.files import Template
-from carbon_policy.provision.gate_template import gate_template
-from carbon_policy.provision.process_command import process_command
 
 _PACKAGES = {"docker": "prefect-carbon-policy[docker]", "kubernetes": "prefect-kubernetes"}
 

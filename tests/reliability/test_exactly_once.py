@@ -75,7 +75,7 @@ def assert_waits_once(bench: Bench, run: FlowRun) -> None:
         pytest.param("ensure_twin", id="twin-made"),
         pytest.param("create_child", id="job-created"),
         pytest.param("add_labels", id="labels-written"),
-        pytest.param("_finish_placed", id="before-the-final-state"),
+        pytest.param("_placed", id="before-the-final-state"),
     ],
 )
 def test_a_gate_that_dies_while_it_places(bench: Bench, tmp_path: Path, step: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from carbon_policy.domain.job import JobSpec
 from carbon_policy.orchestration.names import DEFAULT_POLICY_BLOCK, POLICY_BLOCK
-from carbon_policy.provision.process_command import process_command
+from carbon_policy.orchestration.process_command import process_command
 
 # Without the gate Prefect's engine is asked for it all the same: it fails too, but says so in the run's own log.
 GATE_COMMAND = process_command(

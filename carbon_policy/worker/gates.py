@@ -1,0 +1,138 @@
+"""Gates in the worker's own process: the policy task and the placed job of a run, in a thread of a pool.
+
+A gate is the same flow as that of a process (`orchestration/gate.py`) but for its end: it leaves the run Running, named
+after the tier on which its job is. The end is the job's, and the mirror (`worker/mirror.py`) brings it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from typing import Any, NoReturn
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas import OrchestrationResult
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import Abort, ObjectNotFound, Pause
+from prefect.flow_engine import run_flow_sync
+from prefect.states import Pending
+
+from carbon_policy.domain.decision import Decision
+from carbon_policy.domain.errors import SetupError
+from carbon_policy.orchestration.gate import or_refused, run_in_context
+from carbon_policy.orchestration.placement import Placed, RunHere, settle
+from carbon_policy.orchestration.policy_task import AT_HAND
+from carbon_policy.orchestration.world import World
+
+_WORLD: ContextVar[World | None] = ContextVar("carbon-policy-world", default=None)
+
+
+@flow(name="carbon-gate", retries=0, persist_result=False, validate_parameters=False)
+def gate() -> State[Any]:
+    """Place the run that this flow runs under, and leave it Running while its job is under way."""
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(run_in_context())
+        outcome = or_refused(lambda: settle(client, run, world=_WORLD.get()))
+        if isinstance(outcome, RunHere):
+            raise SetupError("A gate has no code to run; this is a defect of carbon-policy.")
+        if isinstance(outcome, Placed):
+            leave_running(client, run, outcome)
+        return outcome
+
+
+def leave_running(client: SyncPrefectClient, run: FlowRun, placed: Placed) -> NoReturn:
+    """Say of a run where its job is, and leave it.
+
+    Raises:
+        Pause: Always; Prefect's engine then leaves the run's state alone.
+    """
+    state: State[Any] = State(type=StateType.RUNNING, name=placed.state_name, message=placed.message)
+    # It may be cancelling by now, and the server refuses; the mirror sees to that.
+    client.set_flow_run_state(run.id, state)
+    raise Pause(state=state)
+
+
+def take(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Take a run as a worker does; of all workers only one can. Returns whether it was taken."""
+    try:
+        answer: OrchestrationResult[Any] = client.set_flow_run_state(run.id, Pending())
+    except ObjectNotFound:
+        return False
+    return answer.status is SetStateStatus.ACCEPT
+
+
+class Gates:
+    """The gates that one worker has under way.
+
+    Args:
+        client: A client of the server.
+        threads: How many run at once.
+        failed: Told of what went wrong beyond a gate's own answers.
+    """
+
+    def __init__(
+        self, client: SyncPrefectClient, threads: int, failed: Callable[[FlowRun, Exception], None]
+    ) -> None:
+        self._client = client
+        self._failed = failed
+        # Prefect keeps its settings in the context, and a thread begins with an empty one.
+        self._context = contextvars.copy_context()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="carbon-gate")
+        self._lock = threading.Lock()
+        self._under_way: set[UUID] = set()
+
+    def has(self, run_id: UUID) -> bool:
+        """Whether a run's gate is under way here, or about to be."""
+        with self._lock:
+            return run_id in self._under_way
+
+    @property
+    def count(self) -> int:
+        """How many are."""
+        with self._lock:
+            return len(self._under_way)
+
+    def start(self, run: FlowRun, decision: Decision | None, world: World | None) -> bool:
+        """Take a run and place it, as soon as a thread is free; returns whether it is begun here now.
+
+        Args:
+            run: As it was read.
+            decision: What was decided of it, together with others; `None` to decide in the gate.
+            world: What is known of this moment.
+        """
+        with self._lock:
+            if run.id in self._under_way:
+                return False
+            self._under_way.add(run.id)
+        self._pool.submit(self._go, run, decision, world)
+        return True
+
+    def close(self) -> None:
+        """Finish what has been begun, and begin no more: a gate takes seconds, and half of one is of use to nobody."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _go(self, run: FlowRun, decision: Decision | None, world: World | None) -> None:
+        try:
+            if take(self._client, run):
+                self._context.copy().run(self._run, run, decision, world)
+        except Exception as error:
+            self._failed(run, error)
+        finally:
+            with self._lock:
+                self._under_way.discard(run.id)
+
+    def _run(self, run: FlowRun, decision: Decision | None, world: World | None) -> None:
+        AT_HAND.set(decision)
+        _WORLD.set(world)
+        current = self._client.read_flow_run(run.id)
+        try:
+            run_flow_sync(gate, flow_run=current, parameters={}, return_type="state")
+        except (Pause, Abort):
+            # Left Running with its job on its site, or put to wait; or the server had other plans for it.
+            return

@@ -1,0 +1,304 @@
+"""What a carbon worker does all the time: look at due runs, mirror jobs' ends, plan again, and clear up.
+
+Every loop outlives whatever goes wrong in one of its passes. The work itself is plain code with a plain client, in
+threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+import anyio
+from anyio import to_thread
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_WORKER_PREFETCH_SECONDS
+
+from carbon_policy.domain.decision import Decision
+from carbon_policy.orchestration.names import WAITING
+from carbon_policy.orchestration.replan import replan
+from carbon_policy.orchestration.settings import CarbonSettings
+from carbon_policy.worker.ahead import advance, early_starts
+from carbon_policy.worker.api_errors import sentence_of
+from carbon_policy.worker.clock import ServerClock
+from carbon_policy.worker.desk import Desk
+from carbon_policy.worker.gates import Gates
+from carbon_policy.worker.health import Health, HealthServer
+from carbon_policy.worker.journal import Journal, LoggedRun
+from carbon_policy.worker.lease import BEAT_S, Lease
+from carbon_policy.worker.metrics import Metrics
+from carbon_policy.worker.mirror import Mirror, Seen
+from carbon_policy.worker.moment import Moments
+from carbon_policy.worker.recovery import recover
+from carbon_policy.worker.signals import Signals, listen
+from carbon_policy.worker.watch import Watch
+
+LOOK_EVERY_S = 30.0
+"""How often all that is under way is looked at, for what no event told of."""
+
+RECOVER_EVERY_S = 30.0
+PLAN_EVERY_S = 60.0
+"""How often the world is compared with how it was, and runs that are not due yet are looked at."""
+
+_THREADS = 8
+
+T = TypeVar("T")
+Loop = Callable[[], Any]
+
+
+class Service:
+    """One worker's loops.
+
+    Args:
+        pool: Name of the work pool.
+        queues: Names of its queues to serve; all, if empty.
+        worker: Name of the worker.
+        logger: The worker's.
+        pool_id: Gives the pool's id; `None` while it is not known.
+        at_most: So many gates may be under way; no limit but the threads, if not said.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: str,
+        queues: Collection[str],
+        worker: str,
+        logger: logging.Logger | logging.LoggerAdapter[Any],
+        pool_id: Callable[[], UUID | None],
+        at_most: int | None = None,
+    ) -> None:
+        self._pool, self._logger, self._pool_id, self._at_most = pool, logger, pool_id, at_most
+        self._open = ExitStack()
+        self._client = self._open.enter_context(get_client(sync_client=True))
+        settings = CarbonSettings()
+        self.metrics, self._journal, self._clock = Metrics(), Journal(logger), ServerClock()
+        self._ahead = timedelta(seconds=PREFECT_WORKER_PREFETCH_SECONDS.value())
+        self._moments = Moments(self._client, self._clock)
+        self._gates = Gates(self._client, settings.worker_threads, partial(self._gate_failed, "place a run"))
+        self._desk = Desk(
+            self._client, pool, queues, self._clock, self._moments, self._gates, self.metrics, self._journal
+        )
+        self._mirror = Mirror(self._client, pool, self._gates.has)
+        self._lease = Lease(self._client, pool, worker)
+        self._watch = Watch()
+        self._signals = Signals()
+        self._limiter = anyio.CapacityLimiter(_THREADS)
+        self._waiting = self._placed = 0
+        self._error: Exception | None = None
+        self._polled: float | None = None
+        self.polled_at: datetime = self._clock.now()
+        self._stopped = asyncio.Event()
+        self._began = False
+        if settings.worker_port is not None:
+            server = HealthServer(
+                settings.worker_host, settings.worker_port, self.metrics.registry, self._health, logger
+            )
+            self._open.enter_context(server)
+
+    async def run(self, scope: anyio.CancelScope) -> None:
+        """Serve until the scope is cancelled."""
+        self._began = True
+        try:
+            with scope:
+                await self._take_part()
+                async with anyio.create_task_group() as loops:
+                    loops.start_soon(listen, self._pool_id, self._signals)
+                    loops.start_soon(self._again_and_again, BEAT_S, self._take_part)
+                    loops.start_soon(self._look_when_due)
+                    loops.start_soon(self._bring_ends)
+                    loops.start_soon(self._again_and_again, RECOVER_EVERY_S, self._clear_up)
+                    loops.start_soon(self._again_and_again, PLAN_EVERY_S, self._plan)
+        finally:
+            self._stopped.set()
+
+    async def close(self) -> None:
+        """Finish what is half done, and leave the rest to others."""
+        await to_thread.run_sync(self._gates.close)
+        await to_thread.run_sync(self._desk.close)
+        await self._safely("leave the planning to another", self._lease.give_up)
+        self._open.close()
+
+    async def poll(self) -> bool:
+        """See to the due runs; returns whether the server answered."""
+        more = True
+        while more:
+            looked = await self._safely(
+                "ask for due runs",
+                partial(self._desk.look, self._ahead, plans=self._lease.held, at_most=self._at_most),
+            )
+            if looked is None:
+                return False
+            self._error, self._polled, self.polled_at = None, time.monotonic(), self._clock.now()
+            if looked.next_due is not None:
+                after_s = (looked.next_due - self._clock.now()).total_seconds()
+                asyncio.get_running_loop().call_later(max(0.0, after_s) + 0.05, self._signals.due.set)
+            more = looked.more
+        return True
+
+    def failed(self, doing: str, error: Exception, run: LoggedRun | None = None) -> None:
+        """Something went wrong; it is told, and tried again."""
+        self._error = error
+        self.metrics.api_failed(error)
+        self._journal.api_failed(doing, error, run)
+
+    # --- loops
+
+    async def _look_when_due(self) -> None:
+        while True:
+            await self._signals.due.wait()
+            self._signals.due.clear()
+            if not await self.poll():
+                await asyncio.sleep(1)
+
+    async def _take_part(self) -> None:
+        held = self._lease.held
+        plans = bool(await self._safely("see who plans", self._lease.beat))
+        self.metrics.plans(plans)
+        if plans and not held:
+            self._logger.info("This worker plans for the pool %s.", self._pool)
+            # Whoever did before may have left anything half done.
+            self._signals.due.set()
+            self._signals.news.set()
+
+    async def _bring_ends(self) -> None:
+        looked_at = -LOOK_EVERY_S
+        while True:
+            await _set_within(self._signals.news, LOOK_EVERY_S)
+            self._signals.news.clear()
+            if not self._lease.held:
+                continue
+            with self.metrics.timed("mirror"):
+                ended, cancelled = self._signals.take_ended(), self._signals.take_cancelled()
+                if cancelled:
+                    await self._safely(
+                        "pass on a cancellation", partial(self._mirror.runs_cancelled, cancelled)
+                    )
+                if ended:
+                    self._tell(
+                        await self._safely("bring jobs' ends", partial(self._mirror.jobs_ended, ended))
+                    )
+                if time.monotonic() - looked_at >= LOOK_EVERY_S:
+                    looked_at = time.monotonic()
+                    seen = await self._safely(
+                        "look at what is under way", partial(self._mirror.look, self._clock.now())
+                    )
+                    self._tell(seen)
+                    if seen is not None:
+                        self._placed = seen.under_way
+                        self.metrics.placed(seen.under_way)
+
+    async def _clear_up(self) -> None:
+        if not self._lease.held:
+            return
+        with self.metrics.timed("recover"):
+            found = await self._safely(
+                "look for stuck runs",
+                lambda: recover(
+                    self._client,
+                    self._pool,
+                    self._clock.now(),
+                    self._gates.has,
+                    partial(self._gate_failed, "get a stuck run going"),
+                ),
+            )
+        for run, kind in found or []:
+            self.metrics.recovered(kind.value)
+            self._journal.recovered(LoggedRun(run.id, run.name), kind.value)
+        if found:
+            self._signals.due.set()
+
+    async def _plan(self) -> None:
+        if not self._lease.held:
+            return
+        waiting = await self._safely("count the waiting runs", self._count_waiting)
+        if waiting is not None:
+            self._waiting = waiting
+            self.metrics.waiting(waiting)
+        with self.metrics.timed("replan"):
+            await self._safely("plan the waiting runs", self._replan_if_changed)
+            await self._safely("look at runs that are not due yet", self._advance)
+
+    # --- the work of a pass, in a thread
+
+    def _count_waiting(self) -> int:
+        state = FlowRunFilterState(name=FlowRunFilterStateName(any_=list(WAITING)))
+        count: int = self._client.count_flow_runs(
+            flow_run_filter=FlowRunFilter(state=state),
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool])),
+        )
+        return count
+
+    def _replan_if_changed(self) -> None:
+        world = self._moments.now()
+        self._watch.note(world.policies)
+        why = self._watch.why(world, self._waiting, jointly=world.plans_jointly)
+        if not why or not self._waiting:
+            return
+        self._logger.info("The waiting runs are decided again: %s", " ".join(why))
+        report = replan(
+            self._client,
+            self._clock.now(),
+            pool=self._pool,
+            still=lambda: self._lease.held,
+            tell=self._tell_move,
+        )
+        self._logger.info(report.sentence)
+
+    def _tell_move(self, run: FlowRun, was: datetime, decision: Decision) -> None:
+        self.metrics.decided(decision)
+        self._journal.replanned(LoggedRun(run.id, run.name), was, decision)
+
+    def _advance(self) -> None:
+        world = self._moments.now()
+        for run, decision in advance(self._client, world, early_starts(self._client, self._pool, world)):
+            self.metrics.decided(decision)
+            self._journal.decided(LoggedRun(run.id, run.name), decision)
+
+    # --- telling
+
+    def _tell(self, seen: Seen | None) -> None:
+        for run, job, state in seen.ended if seen is not None else []:
+            self._journal.mirrored(LoggedRun(run.id, run.name), job, state)
+
+    def _gate_failed(self, doing: str, run: FlowRun, error: Exception) -> None:
+        self.failed(doing, error, LoggedRun(run.id, run.name))
+
+    def _health(self) -> Health:
+        ago = time.monotonic() - self._polled if self._polled is not None else None
+        error = sentence_of(self._error) if self._error is not None else None
+        return Health(ago, self._lease.held, self._waiting, self._placed, error)
+
+    async def _safely(self, doing: str, work: Callable[[], T]) -> T | None:
+        """Do something in a thread; `None` where it went wrong, which is told."""
+        try:
+            return await to_thread.run_sync(work, limiter=self._limiter)
+        except Exception as error:
+            self.failed(doing, error)
+            return None
+
+    async def _again_and_again(self, every_s: float, work: Loop) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await work()
+
+
+async def _set_within(event: asyncio.Event, timeout_s: float) -> None:
+    """Wait for an event, and no longer than so."""
+    with anyio.move_on_after(timeout_s):
+        await event.wait()

@@ -1,0 +1,93 @@
+"""When the waiting runs are to be decided again: what they were planned by has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from carbon_policy.domain.job import JobSpec
+from carbon_policy.domain.signal import IntensitySeries
+from carbon_policy.orchestration.directory import Directory
+from carbon_policy.orchestration.world import World
+
+_WORTH_A_LOOK = 0.01
+"""A mean change of an outlook by this share may change plans. The policy itself says whether it is worth a move."""
+
+
+class Watch:
+    """Compares the world with how it was when all was planned last."""
+
+    def __init__(self) -> None:
+        self._policies: set[str] = set()
+        self._teams: dict[str, Any] = {}
+        self._outlooks: dict[tuple[str, str], IntensitySeries] = {}
+        self._waiting: int | None = None
+
+    def note(self, policies: Iterable[str]) -> None:
+        """Watch what these policy blocks name."""
+        self._policies |= set(policies)
+
+    def why(self, world: World, waiting: int, *, jointly: bool) -> list[str]:
+        """Why all is to be decided again, a sentence each; empty where it need not be. From here on this is the last time.
+
+        Args:
+            world: As it is now.
+            waiting: How many runs wait.
+            jointly: Whether some of them are planned together: then each that comes or goes counts.
+        """
+        found = [
+            reason
+            for name in sorted(self._policies | {world.settings.policy_block})
+            for reason in self._changes(world, name)
+        ]
+        if jointly and self._waiting is not None and waiting != self._waiting:
+            found.append(f"The queue has changed: {waiting} runs wait, and {self._waiting} did.")
+        self._waiting = waiting
+        return found
+
+    def _changes(self, world: World, policy: str) -> Iterable[str]:
+        directory = world.directory(policy)
+        team = _as_seen(directory)
+        if self._teams.get(policy, team) != team:
+            yield f"The policy {policy}, its sites or their work pools have changed."
+        self._teams[policy] = team
+        for zone, series in world.grid(directory, JobSpec()).outlooks.items():
+            before = self._outlooks.get((policy, zone))
+            if before is not None and (share := change_of(before, series)) > _WORTH_A_LOOK:
+                yield f"The outlook of {zone} has changed by {share:.0%}."
+            self._outlooks[policy, zone] = series
+
+
+def change_of(before: IntensitySeries, after: IntensitySeries) -> float:
+    """By what share, in the mean, an outlook differs from an earlier one where both speak; 1 where they share nothing."""
+    if before.step != after.step:
+        return 1.0
+    shift, rest = divmod(after.start - before.start, before.step)
+    if rest:
+        return 1.0
+    old = np.asarray(before.values_gco2_per_kwh)[max(shift, 0) :]
+    new = np.asarray(after.values_gco2_per_kwh)[max(-shift, 0) :]
+    both = min(len(old), len(new))
+    if both == 0:
+        return 1.0
+    mean = float(np.mean(np.abs(old[:both])))
+    difference = float(np.mean(np.abs(new[:both] - old[:both])))
+    return difference / mean if mean else float(difference > 0)
+
+
+def _as_seen(directory: Directory) -> Any:
+    """What of a team's choices bears on plans."""
+    pools = {
+        name: (pool.is_paused, pool.concurrency_limit)
+        for name, pool in directory.pools.items()
+        if name in {site.work_pool for site in directory.sites}
+    }
+    return (
+        directory.policy.as_settings(),
+        directory.policy.as_layer(),
+        directory.sites,
+        pools,
+        sorted(directory.asleep),
+    )
