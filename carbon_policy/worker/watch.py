@@ -30,7 +30,9 @@ class Watch:
         self._policies |= set(policies)
 
     def why(self, world: World, waiting: int, *, jointly: bool) -> list[str]:
-        """Why all is to be decided again, a sentence each; empty where it need not be. From here on this is the last time.
+        """Why all is to be decided again, a sentence each; empty where it need not be.
+
+        What it sees now is what it compares with when it is asked next.
 
         Args:
             world: As it is now.
@@ -61,7 +63,7 @@ class Watch:
 
 
 def change_of(before: IntensitySeries, after: IntensitySeries) -> float:
-    """By what share, in the mean, an outlook differs from an earlier one where both speak; 1 where they share nothing."""
+    """By what share, in the mean, an outlook differs from an earlier one where both speak; 1 where neither does."""
     if before.step != after.step:
         return 1.0
     shift, rest = divmod(after.start - before.start, before.step)

@@ -15,7 +15,7 @@ from prefect.utilities.schema_tools import is_valid_schema, validate
 from carbon_policy.domain.errors import SetupError
 from carbon_policy.orchestration.names import POLICY_VARIABLES
 from carbon_policy.provision.files import Infrastructure, Template
-from carbon_policy.provision.process_command import process_command
+from carbon_policy.orchestration.process_command import process_command
 from carbon_policy.provision.project import read_project
 from carbon_policy.provision.templates import base_job_template, merge_patch
 
