@@ -44,6 +44,8 @@ def apply(
     """
     import asyncio
 
+    from rich.text import Text
+
     from carbon_policy.cli.console import out, working
     from carbon_policy.provision.apply import apply as provision
     from carbon_policy.provision.files import Infrastructure as Form
@@ -58,6 +60,9 @@ def apply(
             console.print(_field_text(field))
     console.print(_summary(plan), style="bold")
     console.print(plan.why, style="dim")
+    for change in plan.changes:
+        for line in change.by_hand:
+            console.print(Text(line, style="yellow"))
     if not plan.applied:
         if plan.pending:
             console.print("Nothing was changed: without --dry-run it will be.")
@@ -113,7 +118,7 @@ def _next_steps(plan: Plan) -> list[str]:
     from carbon_policy.cli.server import connected, online_workers
     from carbon_policy.provision.plan import Kind
 
-    pools = [change.name for change in plan.changes if change.kind is Kind.WORK_POOL]
+    pools = [change.name for change in plan.changes if change.kind is Kind.WORK_POOL and not change.by_hand]
     with connected() as client:
         idle = [pool for pool in pools if not online_workers(client, pool)]
     steps = [f"  prefect worker start --pool {pool}" for pool in idle]

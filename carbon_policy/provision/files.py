@@ -19,6 +19,10 @@ from pydantic import (
 
 from carbon_policy.domain.errors import InvalidInputError
 from carbon_policy.domain.precedence import unknown_name
+from carbon_policy.orchestration.names import WORKER_TYPE
+
+GATE_TYPES = (WORKER_TYPE, "process")
+"""The types of pools whose runs are placed: one decides in the worker's process, the other starts the gate for each."""
 
 KeyPath = tuple[int | str, ...]
 """The way to a value in a file, key by key."""
@@ -96,7 +100,8 @@ class Template(FileModel):
     """A pool's base job template, as changes to one that exists.
 
     Attributes:
-        base: `worker` to start from the worker type's own template, `gate` from that of the gate.
+        base: `worker` to start from the worker type's own template, `gate` from that of the gate, which a pool of type
+            `carbon-aware` has anyway.
         command: For a pool of processes: what to start for each run, as `process_command` takes it.
         job_configuration: JSON merge patch on it: mappings are merged, `null` takes a key away.
         variables: JSON merge patch on the schema of the job variables.
@@ -134,8 +139,12 @@ class WorkPoolEntry(Entry):
         if self.templates and "template" in self.model_fields_set:
             raise InvalidInputError("a work pool with templates has no template; move it under its type.")
         forms = {self.type: self.template} if self.type else self.templates
-        if any((form.base == "gate" or form.command) and kind != "process" for kind, form in forms.items()):
-            raise InvalidInputError("the gate, and a command, are processes; give the pool the type process.")
+        if any(form.command and kind != "process" for kind, form in forms.items()):
+            raise InvalidInputError("a command is a process; give the pool the type process.")
+        if any(form.base == "gate" and kind not in GATE_TYPES for kind, form in forms.items()):
+            raise InvalidInputError(
+                f"the gate is started by {' and '.join(GATE_TYPES)} workers; give the pool one of these types."
+            )
         return self
 
     def form(self, infrastructure: Infrastructure) -> tuple[str, Template]:

@@ -53,12 +53,14 @@ class Change:
         name: A pool's name, a block's `type/name`, a deployment's `flow/name`.
         action: What is done.
         fields: What changes; empty unless it is an update.
+        by_hand: What the files ask for and only people can do, a line each; empty where there is nothing.
     """
 
     kind: Kind
     name: str
     action: Action
     fields: tuple[FieldChange, ...] = ()
+    by_hand: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
@@ -10,8 +11,9 @@ from prefect.client.schemas.objects import WorkPool
 from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.errors import SetupError
-from carbon_policy.orchestration.directory import pool_variables
-from carbon_policy.provision.files import Infrastructure, WorkPoolEntry
+from carbon_policy.orchestration.directory import pool_variables, starts_gate
+from carbon_policy.orchestration.names import WORKER_TYPE
+from carbon_policy.provision.files import GATE_TYPES, Infrastructure, Template, WorkPoolEntry
 from carbon_policy.provision.plan import Kind, Step, compared
 from carbon_policy.provision.project import Project
 from carbon_policy.provision.templates import base_job_template
@@ -35,7 +37,10 @@ async def plan_pool(
     """
     worker_type, template = entry.form(infrastructure)
     existing = await read_pool(client, entry.name)
+    by_hand: tuple[str, ...] = ()
     if existing is not None and existing.type != worker_type:
+        by_hand = how_to_move(existing, worker_type, template)
+    if existing is not None and existing.type != worker_type and not by_hand:
         other = (
             f", or apply with --infrastructure {existing.type}" if existing.type in entry.templates else ""
         )
@@ -55,7 +60,48 @@ async def plan_pool(
             await client.update_work_pool(entry.name, WorkPoolUpdate(**wanted))
 
     old = existing.model_dump(mode="json") if existing is not None else None
-    return Step(compared(Kind.WORK_POOL, entry.name, old, wanted, project.secrets), make)
+    change = compared(Kind.WORK_POOL, entry.name, old, wanted, project.secrets)
+    return Step(replace(change, by_hand=by_hand), make)
+
+
+def how_to_move(pool: WorkPool, worker_type: str, template: Template) -> tuple[str, ...]:
+    """How people get a pool from one worker that places runs to the other, a line each.
+
+    No pool can change its type, and this one need not: both have one base job template, and a worker of either type
+    serves either pool.
+
+    Args:
+        pool: As it is on the server.
+        worker_type: The type that the files say.
+        template: The template that the files say.
+
+    Returns:
+        Nothing where either of the two types places no runs: then it is another pool altogether.
+    """
+    places = worker_type == WORKER_TYPE or (worker_type in GATE_TYPES and template.base == "gate")
+    if not (places and starts_gate(pool) and pool.type in GATE_TYPES):
+        return ()
+    start = f"  prefect worker start --pool {pool.name} --type {worker_type}"
+    lines = [
+        f"Work pool {pool.name} is of type {pool.type}, and the files say {worker_type}. A pool keeps its type for"
+        f" good, but a {worker_type} worker can serve this one as it is, and nothing is lost:",
+    ]
+    if worker_type == WORKER_TYPE:
+        return (
+            *lines,
+            f"  stop its {pool.type} workers, and then",
+            start,
+            "  Runs that wait stay where they are and keep their times. Runs that were placed end as before.",
+        )
+    return (
+        *lines,
+        f"  prefect work-pool pause {pool.name}",
+        f"  when none of its runs is Running any more, stop its {pool.type} workers, and then",
+        start,
+        f"  prefect work-pool resume {pool.name}",
+        "  Runs that wait stay where they are and keep their times. A run whose job is still under way when the last"
+        f" {pool.type} worker stops, stays Running until carbon-policy overdue --fix finds it.",
+    )
 
 
 async def forms_in_use(client: PrefectClient, project: Project) -> set[Infrastructure]:

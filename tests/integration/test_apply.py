@@ -171,6 +171,58 @@ def test_pools_of_another_type_are_refused_before_anything_is_changed(project: P
     assert asyncio.run(apply(ROOT)).infrastructure == "docker"
 
 
+CARBON_FORMS = {
+    "process": "{name: carbon, type: process, template: {base: gate}, description: new}",
+    "carbon-aware": "{name: carbon, type: carbon-aware, description: new}",
+}
+
+
+@pytest.mark.parametrize(("is_now", "wanted"), [("process", "carbon-aware"), ("carbon-aware", "process")])
+def test_a_pool_whose_runs_are_placed_keeps_its_type_and_it_is_said_how_to_change_its_worker(
+    tmp_path: Path, is_now: str, wanted: str
+) -> None:
+    write(tmp_path, "pools", f"work_pools: [{CARBON_FORMS[is_now]}]")
+    assert applied(tmp_path).changes[0].by_hand == ()
+    write(tmp_path, "pools", f"work_pools: [{CARBON_FORMS[wanted]}]")
+    plan = applied(tmp_path)
+    assert actions(plan) == {"carbon": "unchanged"}
+    told = "\n".join(plan.changes[0].by_hand)
+    assert f"is of type {is_now}, and the files say {wanted}" in told
+    assert f"stop its {is_now} workers" in told
+    assert f"prefect worker start --pool carbon --type {wanted}\n" in told
+    assert on_server(lambda client: client.read_work_pool("carbon")).type == is_now
+
+    async def without_a_field(client: PrefectClient) -> None:
+        template = (await client.read_work_pool("carbon")).base_job_template
+        del template["variables"]["properties"]["urgency"]
+        await client._client.patch("/work_pools/carbon", json={"base_job_template": template})
+
+    on_server(without_a_field)
+    plan = applied(tmp_path)
+    assert actions(plan) == {"carbon": "update"}
+    assert plan.changes[0].by_hand
+    assert not applied(tmp_path).pending
+
+
+@pytest.mark.parametrize(
+    ("is_now", "wanted"),
+    [
+        ("{name: carbon, type: process}", "{name: carbon, type: carbon-aware}"),
+        ("{name: carbon, type: carbon-aware}", "{name: carbon, type: process}"),
+        ("{name: carbon, type: docker}", "{name: carbon, type: carbon-aware}"),
+        ("{name: carbon, type: carbon-aware}", "{name: carbon, type: docker}"),
+    ],
+)
+def test_a_pool_that_places_runs_and_one_that_runs_them_are_two(
+    tmp_path: Path, is_now: str, wanted: str
+) -> None:
+    write(tmp_path, "pools", f"work_pools: [{is_now}]")
+    applied(tmp_path)
+    write(tmp_path, "pools", f"work_pools: [{wanted}]")
+    with pytest.raises(SetupError, match=r"'carbon' exists with type .*prefect work-pool delete carbon"):
+        applied(tmp_path)
+
+
 def test_what_changed_is_said_and_what_the_files_do_not_say_stays(project: Path) -> None:
     applied(project)
 

@@ -31,7 +31,14 @@ def project(tmp_path: Path, text: str, environment: dict[str, str] | None = None
         ),
         ("work_pools: [{name: a, templates: {podman: {}}}]", r"work_pools\[0\]\.templates.*docker"),
         ("work_pools: [{name: a}]", "either a type or templates"),
-        ("work_pools: [{name: a, type: docker, template: {base: gate}}]", "type process"),
+        (
+            "work_pools: [{name: a, type: docker, template: {base: gate}}]",
+            "started by carbon-aware and process workers",
+        ),
+        (
+            "work_pools: [{name: a, type: carbon-aware, template: {command: ls}}]",
+            "give the pool the type process",
+        ),
         ("blocks: [{name: A b, type: secret}]", r"blocks\[0\]\.name: .*pattern"),
         (
             "deployments: [{name: a, entrypoint: a, work_pool: b, concurrency_limit: 0}]",

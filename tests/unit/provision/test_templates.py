@@ -14,8 +14,8 @@ from prefect.utilities.schema_tools import is_valid_schema, validate
 
 from carbon_policy.domain.errors import SetupError
 from carbon_policy.orchestration.names import POLICY_VARIABLES
-from carbon_policy.provision.files import Infrastructure, Template
 from carbon_policy.orchestration.process_command import process_command
+from carbon_policy.provision.files import Infrastructure, Template
 from carbon_policy.provision.project import read_project
 from carbon_policy.provision.templates import base_job_template, merge_patch
 
@@ -63,6 +63,13 @@ def test_the_gate_offers_every_policy_variable_as_a_form_field_without_a_default
     assert fields["minimum_saving"].items() >= {"type": "number", "minimum": 0, "maximum": 1}.items()
     assert fields["finish_within"]["type"] == "string"
     is_valid_schema(template["variables"])
+
+
+def test_a_pool_has_one_template_whichever_worker_places_its_runs() -> None:
+    gate = base_job_template("process", Template(base="gate"))
+    assert base_job_template("carbon-aware", Template()) == gate
+    # Who changes the type alone leaves the base where it is.
+    assert base_job_template("carbon-aware", Template(base="gate")) == gate
 
 
 @pytest.mark.parametrize(
