@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -138,19 +139,38 @@ def leave_decision(
     )
 
 
-def leave_outlook(client: SyncPrefectClient, series: IntensitySeries) -> None:
-    """Leave an outlook once for all decisions that name it by its fingerprint."""
-    quietly(
-        "keep the outlook",
-        lambda: client.create_artifact(
+class Outlooks:
+    """Leaves outlooks on the server, each once, for all the decisions that name it by its fingerprint.
+
+    Args:
+        client: A client of the server.
+    """
+
+    def __init__(self, client: SyncPrefectClient) -> None:
+        self._client = client
+        self._left: dict[str, str] = {}
+
+    def leave(self, decision: Decision) -> list[IntensitySeries]:
+        """Leave those that a decision was made from; returns the ones that are new since the last."""
+        new = [
+            series
+            for zone, series in decision.evidence.outlook.items()
+            if self._left.get(zone) != series.fingerprint
+        ]
+        for series in new:
+            self._left[series.zone] = series.fingerprint
+            quietly("keep the outlook", partial(self._create, series))
+        return new
+
+    def _create(self, series: IntensitySeries) -> None:
+        self._client.create_artifact(
             ArtifactCreate(
                 key=artifact_key("outlook", series.zone, series.signal.value),
                 type=OUTLOOK_TYPE,
                 data=series.model_dump_json(),
                 description=f"{series.source}, id {series.fingerprint}",
             )
-        ),
-    )
+        )
 
 
 def emit_outlook_change(zone: str, why: str, step: ChainStep | None) -> None:

@@ -37,11 +37,14 @@ from carbon_policy.orchestration.fleet import Place, joint_places
 from carbon_policy.orchestration.names import (
     DECLARED,
     LABEL_CHECKPOINT,
+    LABEL_DEFERRALS,
+    LABEL_DEFERRED_UNTIL,
+    LABEL_PLAN,
     PLACED,
     WAITING,
 )
 from carbon_policy.orchestration.policy_task import decide_for
-from carbon_policy.orchestration.records import plan_of, read_plan
+from carbon_policy.orchestration.records import Outlooks, add_labels, plan_of, quietly, read_plan
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.variables import policy_block_name
 from carbon_policy.orchestration.waits import Wait, put_to_wait, wait_of
@@ -166,7 +169,7 @@ def replan(
     waiting = list(waiting_runs(client, pool))
     movable = [run for run in waiting if _may_move(world, run, zones)]
     places = joint_places(client, world, lambda: waiting, movable)
-    context = copy_context()
+    context, outlooks = copy_context(), Outlooks(client)
     done: list[Replanned | Future[Replanned]] = []
     with ThreadPoolExecutor(_WRITERS, thread_name_prefix="carbon-replan") as writers:
         for run in waiting:
@@ -176,6 +179,7 @@ def replan(
             one = _Again(client, world, run, moment, dry_run, places.get(str(run.id)))
             found = one.replanned(zones)
             if isinstance(found, _Change):
+                outlooks.leave(found.decision)
                 # While the server writes one, the next is decided.
                 done.append(writers.submit(context.copy().run, one.moved, found, tell))
             elif found is not None:
@@ -326,9 +330,14 @@ class _Again:
                 "decision": decision_id(decision),
             }
         )
-        if put_to_wait(self._client, self._run, start, message, moved, decision):
-            return None
-        return "It was changed by somebody else just then."
+        if not put_to_wait(self._client, self._run, start, message, moved, decision):
+            return "It was changed by somebody else just then."
+        if LABEL_DEFERRALS in self._run.labels:
+            # A gate in a process put it to wait, and the next one will read its labels: its state will be another.
+            plan = {LABEL_PLAN: moved.plan.model_dump_json()} if moved.plan is not None else {}
+            labels = {LABEL_DEFERRED_UNTIL: start.isoformat(), **plan}
+            quietly("write down the new time", lambda: add_labels(self._client, self._run.id, labels))
+        return None
 
     def _left_alone(self, why: str) -> Replanned:
         return self._is(Outcome.LEFT_ALONE, self._was, None, why)

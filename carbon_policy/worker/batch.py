@@ -70,7 +70,8 @@ def due_runs(
     ids = [item["flow_run"]["id"] for item in answer.json()]
     # It hands them out without their states, in which a run that has waited says why.
     known = {str(run.id): run for run in read_runs(client, ids)}
-    return [known[run_id] for run_id in ids if run_id in known]
+    # One that another worker has taken since is its own.
+    return [known[run_id] for run_id in ids if run_id in known and known[run_id].state_type == "SCHEDULED"]
 
 
 def read_runs(client: SyncPrefectClient, ids: Sequence[Any]) -> Iterator[FlowRun]:

@@ -18,7 +18,7 @@ from prefect.states import Running
 from carbon_policy.domain.decision import Action, Decision
 from carbon_policy.domain.decision_id import decision_id
 from carbon_policy.orchestration.deferral import deferrals_of
-from carbon_policy.orchestration.records import leave_outlook, plan_of
+from carbon_policy.orchestration.records import Outlooks, plan_of
 from carbon_policy.orchestration.waits import Wait, put_to_wait
 from carbon_policy.orchestration.world import World
 from carbon_policy.worker.batch import MOST, Decided, decide_batch, due_runs
@@ -78,7 +78,7 @@ class Desk:
         self._metrics, self._journal = metrics, journal
         self._context = contextvars.copy_context()
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="carbon-wait")
-        self._outlooks: dict[str, str] = {}
+        self._outlooks = Outlooks(client)
         self._one_at_a_time = threading.Lock()
 
     def look(self, ahead: timedelta, *, plans: bool, at_most: int | None = None) -> Looked:
@@ -126,11 +126,8 @@ class Desk:
             return
         self._journal.decided(_logged(one), one.decision)
         self._metrics.decided(one.decision)
-        for zone, series in one.decision.evidence.outlook.items():
-            if self._outlooks.get(zone) != series.fingerprint:
-                self._outlooks[zone] = series.fingerprint
-                leave_outlook(self._client, series)
-                self._metrics.outlook_seen(zone, series.issued_at, world.now)
+        for series in self._outlooks.leave(one.decision):
+            self._metrics.outlook_seen(series.zone, series.issued_at, world.now)
 
     def _put_to_wait(self, one: Decided) -> bool:
         try:

@@ -28,6 +28,7 @@ from carbon_policy.domain.errors import SetupError
 from carbon_policy.orchestration.gate import or_refused, run_in_context
 from carbon_policy.orchestration.placement import Placed, RunHere, settle
 from carbon_policy.orchestration.policy_task import AT_HAND
+from carbon_policy.orchestration.waits import set_state_if
 from carbon_policy.orchestration.world import World
 
 _WORLD: ContextVar[World | None] = ContextVar("carbon-policy-world", default=None)
@@ -53,8 +54,8 @@ def leave_running(client: SyncPrefectClient, run: FlowRun, placed: Placed) -> No
         Pause: Always; Prefect's engine then leaves the run's state alone.
     """
     state: State[Any] = State(type=StateType.RUNNING, name=placed.state_name, message=placed.message)
-    # It may be cancelling by now, and the server refuses; the mirror sees to that.
-    client.set_flow_run_state(run.id, state)
+    # Not if it is cancelling by now, or has ended as its job, which may be the faster one; the mirror sees to that.
+    set_state_if(client, run, {"type": "RUNNING", "name": placed.state_name, "message": placed.message})
     raise Pause(state=state)
 
 

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterType
 from prefect.client.schemas.objects import FlowRun, StateType
 from typer.testing import CliRunner
 
 from carbon_policy.cli.main import app
+from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.times import parse_moment
 from carbon_policy.orchestration import replan as replanning
 from carbon_policy.orchestration.blocks import CarbonPolicy
 from carbon_policy.orchestration.maintenance import replan_waiting_runs
-from carbon_policy.orchestration.names import LABEL_DEFERRALS, LABEL_DEFERRED_UNTIL
+from carbon_policy.orchestration.names import DECISION_DATA, LABEL_DEFERRALS, LABEL_DEFERRED_UNTIL
 from carbon_policy.orchestration.policy_task import decide_for
-from carbon_policy.orchestration.records import read_decision
+from carbon_policy.orchestration.records import OUTLOOK_TYPE
 from carbon_policy.orchestration.replan import Outcome, Replanned, Report, replan
 from tests.support import grids
 from tests.support.bench import CARBON, Bench
@@ -106,9 +108,13 @@ def test_it_is_moved_earlier_when_an_earlier_window_turns_greener(bench: Bench, 
     assert moved.labels[LABEL_DEFERRED_UNTIL] == found.start.isoformat()
     assert moved.state is not None
     assert "It was to start at" in str(moved.state.message)
-    decision = read_decision(bench.client, moved.id)
-    assert decision is not None
-    assert (decision.start, decision.evidence.plan is not None) == (found.start, True)
+    # The decision is kept with the wait; the outlook that it was made from is named there, and on the server once.
+    decision = moved.state.data[DECISION_DATA]
+    assert parse_moment(decision["start"]) == found.start
+    [left] = bench.client.read_artifacts(
+        artifact_filter=ArtifactFilter(type=ArtifactFilterType(any_=[OUTLOOK_TYPE]))
+    )[:1]
+    assert IntensitySeries.model_validate_json(left.data).fingerprint == decision["outlooks"]["DE"]
     # A worker is offered it, and a second look finds nothing to change.
     assert bench.due(CARBON, moved)
     assert waiting.planned_again().outcome in (Outcome.KEPT, Outcome.LEFT_ALONE)
@@ -178,6 +184,9 @@ def test_only_the_zones_that_are_named(bench: Bench, waiting: Waiting) -> None:
     assert waiting.planned_again(zones=["FR", "DE"]).outcome is Outcome.KEPT
 
 
+CHANGED = "It was changed by somebody else just then."
+
+
 class TestTaken:
     """A worker takes the run while it is decided again."""
 
@@ -192,37 +201,32 @@ class TestTaken:
         monkeypatch.setattr(replanning, "decide_for", slowly)
         waiting.turn({EARLIER_S: grids.GREEN / 2})
         found = waiting.planned_again()
-        assert (found.outcome, found.sentence) == (Outcome.LEFT_ALONE, "It is Pending by now.")
+        assert (found.outcome, found.sentence) == (Outcome.LEFT_ALONE, CHANGED)
         assert bench.state_names(waiting.run)[-1] == "Pending"
 
-    def test_after_the_last_look_it_is_given_back(
+    def test_just_before_the_change(
         self, bench: Bench, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        change: Callable[..., Any] = bench.client.set_flow_run_state
-        taken: list[Any] = []
+        request: Callable[..., Any] = bench.client.request
 
-        def late(run_id: Any, state: Any, force: bool = False) -> Any:
-            if not taken:
-                taken.append(run_id)
+        def late(method: Any, path: Any, **kwargs: Any) -> Any:
+            if path == "/flow_runs/bulk_set_state":
                 bench.take(waiting.run)
-            return change(run_id, state, force=force)
+            return request(method, path, **kwargs)
 
         waiting.turn({EARLIER_S: grids.GREEN / 2})
-        monkeypatch.setattr(bench.client, "set_flow_run_state", late)
+        monkeypatch.setattr(bench.client, "request", late)
         labels = waiting.now().labels
         found = waiting.planned_again()
         monkeypatch.undo()
-        assert (found.outcome, found.sentence) == (
-            Outcome.LEFT_ALONE,
-            "It became Pending just then, and was given back.",
-        )
-        given_back = waiting.now()
-        assert given_back.labels == labels
-        assert given_back.state is not None
-        assert given_back.state.type is StateType.PENDING
-        # As the worker left it, when the run was due included; and nobody else is offered it.
-        assert given_back.state.state_details.scheduled_time == waiting.run.next_scheduled_start_time
-        assert not bench.due(CARBON, given_back)
+        assert (found.outcome, found.sentence) == (Outcome.LEFT_ALONE, CHANGED)
+        left = waiting.now()
+        assert left.labels == labels
+        assert left.state is not None
+        assert left.state.type is StateType.PENDING
+        # As the worker took it, when the run was due included; and nobody else is offered it.
+        assert left.state.state_details.scheduled_time == waiting.run.next_scheduled_start_time
+        assert not bench.due(CARBON, left)
 
 
 def test_by_hand_and_by_prefect(bench: Bench, waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,16 @@ from carbon_policy.domain.job import PolicyName
 from carbon_policy.orchestration import fleet as joint
 from carbon_policy.orchestration.blocks import CarbonSite
 from carbon_policy.orchestration.deferral import deferred_state
-from carbon_policy.orchestration.names import LABEL_DEFERRED_UNTIL, LABEL_PLAN, LABEL_REASON, LABEL_SITE
+from carbon_policy.orchestration.names import (
+    DECISION_DATA,
+    LABEL_DEFERRED_UNTIL,
+    LABEL_PLAN,
+    LABEL_REASON,
+    LABEL_SITE,
+)
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.queue import STEP
-from carbon_policy.orchestration.records import add_labels, planned_of, read_decision
+from carbon_policy.orchestration.records import add_labels, planned_of
 from carbon_policy.orchestration.replan import Outcome, Report, replan
 from tests.support import grids
 from tests.support.bench import CARBON, Bench, unique
@@ -102,9 +108,8 @@ def test_runs_that_a_site_cannot_hold_at_once_take_turns_and_wake_at_their_place
         assert plan is not None
         assert (plan.by, plan.site) == (PolicyName.FLEET, fleet.site)
         assert (plan.start in together, Plan.model_validate_json(str(run.labels[LABEL_PLAN]))) == (True, plan)
-        decision = read_decision(bench.client, run.id)
-        assert decision is not None
-        assert decision.reason is ReasonCode.FLEET_LATER
+        assert run.state is not None
+        assert run.state.data[DECISION_DATA]["reason"] == ReasonCode.FLEET_LATER
     # The one that has the green window's slot keeps it, and planned again all of them stay.
     assert any(abs(start - green) < STEP for start in together for green in alone)
     again = fleet.planned()
