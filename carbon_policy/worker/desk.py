@@ -109,16 +109,16 @@ class Desk:
     def _handle(self, runs: Sequence[FlowRun], *, plans: bool, at_most: int | None) -> int:
         """Decide runs and see to each; returns of how many something became."""
         world = self._moments.now()
-        with self._metrics.deciding():
-            decided = list(decide_batch(self._client, world, runs))
         waits = []
         handled = 0
-        for one in decided:
-            self._tell(one, world)
-            if plans and one.decision is not None and one.decision.action is Action.DEFER:
-                waits.append(self._writers.submit(self._context.copy().run, self._put_to_wait, one))
-            elif at_most is None or self._gates.count < at_most:
-                handled += self._gates.start(one.run, one.decision, world)
+        with self._metrics.deciding():
+            for one in decide_batch(self._client, world, runs):
+                self._tell(one, world)
+                if plans and one.decision is not None and one.decision.action is Action.DEFER:
+                    # While the server writes one, the next is decided.
+                    waits.append(self._writers.submit(self._context.copy().run, self._put_to_wait, one))
+                elif at_most is None or self._gates.count < at_most:
+                    handled += self._gates.start(one.run, one.decision, world)
         return handled + sum(bool(wait.result()) for wait in waits)
 
     def _tell(self, one: Decided, world: World) -> None:

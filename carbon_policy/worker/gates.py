@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -30,6 +31,8 @@ from carbon_policy.orchestration.placement import Placed, RunHere, settle
 from carbon_policy.orchestration.policy_task import AT_HAND
 from carbon_policy.orchestration.waits import set_state_if
 from carbon_policy.orchestration.world import World
+
+_STALE_S = 60.0
 
 _WORLD: ContextVar[World | None] = ContextVar("carbon-policy-world", default=None)
 
@@ -75,13 +78,19 @@ class Gates:
         client: A client of the server.
         threads: How many run at once.
         failed: Told of what went wrong beyond a gate's own answers.
+        stopwatch: Monotonic seconds.
     """
 
     def __init__(
-        self, client: SyncPrefectClient, threads: int, failed: Callable[[FlowRun, Exception], None]
+        self,
+        client: SyncPrefectClient,
+        threads: int,
+        failed: Callable[[FlowRun, Exception], None],
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._failed = failed
+        self._stopwatch = stopwatch
         # Prefect keeps its settings in the context, and a thread begins with an empty one.
         self._context = contextvars.copy_context()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="carbon-gate")
@@ -111,14 +120,17 @@ class Gates:
             if run.id in self._under_way:
                 return False
             self._under_way.add(run.id)
-        self._pool.submit(self._go, run, decision, world)
+        self._pool.submit(self._go, run, decision, world, self._stopwatch())
         return True
 
     def close(self) -> None:
         """Finish what has been begun, and begin no more: a gate takes seconds, and half of one is of use to nobody."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _go(self, run: FlowRun, decision: Decision | None, world: World | None) -> None:
+    def _go(self, run: FlowRun, decision: Decision | None, world: World | None, decided_at: float) -> None:
+        if self._stopwatch() - decided_at > _STALE_S:
+            # It stood in line for long, and is decided anew.
+            decision = world = None
         try:
             if take(self._client, run):
                 self._context.copy().run(self._run, run, decision, world)

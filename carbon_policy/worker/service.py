@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from functools import partial
@@ -58,7 +58,7 @@ PLAN_EVERY_S = 60.0
 _THREADS = 8
 
 T = TypeVar("T")
-Loop = Callable[[], Any]
+Loop = Callable[[], Awaitable[None]]
 
 
 class Service:
@@ -100,35 +100,52 @@ class Service:
         self._signals = Signals()
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._waiting = self._placed = 0
+        self._looked_at = -LOOK_EVERY_S
         self._error: Exception | None = None
         self._polled: float | None = None
         self.polled_at: datetime = self._clock.now()
-        self._stopped = asyncio.Event()
-        self._began = False
+        self._scope = anyio.CancelScope()
+        self._ready, self._stopped = asyncio.Event(), asyncio.Event()
+        self._began = self._closing = self._new_planner = False
         if settings.worker_port is not None:
             server = HealthServer(
                 settings.worker_host, settings.worker_port, self.metrics.registry, self._health, logger
             )
             self._open.enter_context(server)
 
-    async def run(self, scope: anyio.CancelScope) -> None:
-        """Serve until the scope is cancelled."""
+    async def run(self) -> None:
+        """Serve until closed."""
         self._began = True
         try:
-            with scope:
+            with self._scope:
                 await self._take_part()
+                self._ready.set()
                 async with anyio.create_task_group() as loops:
                     loops.start_soon(listen, self._pool_id, self._signals)
                     loops.start_soon(self._again_and_again, BEAT_S, self._take_part)
-                    loops.start_soon(self._look_when_due)
-                    loops.start_soon(self._bring_ends)
+                    loops.start_soon(self._again_and_again, 0.0, self._look_when_due)
+                    loops.start_soon(self._again_and_again, 0.0, self._bring_ends)
                     loops.start_soon(self._again_and_again, RECOVER_EVERY_S, self._clear_up)
                     loops.start_soon(self._again_and_again, PLAN_EVERY_S, self._plan)
         finally:
             self._stopped.set()
 
+    async def ready(self) -> None:
+        """Wait until it is known who plans."""
+        await self._ready.wait()
+
+    async def drained(self) -> None:
+        """Wait until no gate is under way."""
+        while self._gates.count:
+            await asyncio.sleep(0.1)
+
     async def close(self) -> None:
         """Finish what is half done, and leave the rest to others."""
+        self._closing = True
+        self._scope.cancel()
+        self._ready.set()
+        if self._began:
+            await self._stopped.wait()
         await to_thread.run_sync(self._gates.close)
         await to_thread.run_sync(self._desk.close)
         await self._safely("leave the planning to another", self._lease.give_up)
@@ -160,11 +177,10 @@ class Service:
     # --- loops
 
     async def _look_when_due(self) -> None:
-        while True:
-            await self._signals.due.wait()
-            self._signals.due.clear()
-            if not await self.poll():
-                await asyncio.sleep(1)
+        await self._signals.due.wait()
+        self._signals.due.clear()
+        if not await self.poll():
+            await asyncio.sleep(1)
 
     async def _take_part(self) -> None:
         held = self._lease.held
@@ -172,36 +188,31 @@ class Service:
         self.metrics.plans(plans)
         if plans and not held:
             self._logger.info("This worker plans for the pool %s.", self._pool)
-            # Whoever did before may have left anything half done.
+            # Whoever did before may have left anything half done, and what has changed since is not known.
+            self._new_planner = True
             self._signals.due.set()
             self._signals.news.set()
 
     async def _bring_ends(self) -> None:
-        looked_at = -LOOK_EVERY_S
-        while True:
-            await _set_within(self._signals.news, LOOK_EVERY_S)
-            self._signals.news.clear()
-            if not self._lease.held:
-                continue
-            with self.metrics.timed("mirror"):
-                ended, cancelled = self._signals.take_ended(), self._signals.take_cancelled()
-                if cancelled:
-                    await self._safely(
-                        "pass on a cancellation", partial(self._mirror.runs_cancelled, cancelled)
-                    )
-                if ended:
-                    self._tell(
-                        await self._safely("bring jobs' ends", partial(self._mirror.jobs_ended, ended))
-                    )
-                if time.monotonic() - looked_at >= LOOK_EVERY_S:
-                    looked_at = time.monotonic()
-                    seen = await self._safely(
-                        "look at what is under way", partial(self._mirror.look, self._clock.now())
-                    )
-                    self._tell(seen)
-                    if seen is not None:
-                        self._placed = seen.under_way
-                        self.metrics.placed(seen.under_way)
+        await _set_within(self._signals.news, LOOK_EVERY_S)
+        self._signals.news.clear()
+        if not self._lease.held:
+            return
+        with self.metrics.timed("mirror"):
+            ended, cancelled = self._signals.take_ended(), self._signals.take_cancelled()
+            if cancelled:
+                await self._safely("pass on a cancellation", partial(self._mirror.runs_cancelled, cancelled))
+            if ended:
+                self._tell(await self._safely("bring jobs' ends", partial(self._mirror.jobs_ended, ended)))
+            if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+                self._looked_at = time.monotonic()
+                seen = await self._safely(
+                    "look at what is under way", partial(self._mirror.look, self._clock.now())
+                )
+                self._tell(seen)
+                if seen is not None:
+                    self._placed = seen.under_way
+                    self.metrics.placed(seen.under_way)
 
     async def _clear_up(self) -> None:
         if not self._lease.held:
@@ -248,6 +259,9 @@ class Service:
         world = self._moments.now()
         self._watch.note(world.policies)
         why = self._watch.why(world, self._waiting, jointly=world.plans_jointly)
+        if self._new_planner:
+            self._new_planner = False
+            why.append("Another worker may have planned them.")
         if not why or not self._waiting:
             return
         self._logger.info("The waiting runs are decided again: %s", " ".join(why))
@@ -255,7 +269,7 @@ class Service:
             self._client,
             self._clock.now(),
             pool=self._pool,
-            still=lambda: self._lease.held,
+            still=lambda: self._lease.held and not self._closing,
             tell=self._tell_move,
         )
         self._logger.info(report.sentence)
@@ -295,7 +309,11 @@ class Service:
     async def _again_and_again(self, every_s: float, work: Loop) -> None:
         while True:
             await asyncio.sleep(every_s)
-            await work()
+            try:
+                await work()
+            except Exception as error:  # A loop that has ended would be missed by nobody.
+                self.failed("go on", error)
+                await asyncio.sleep(1)
 
 
 async def _set_within(event: asyncio.Event, timeout_s: float) -> None:

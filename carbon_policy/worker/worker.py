@@ -38,6 +38,7 @@ class CarbonWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerRes
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._service: Service | None = None
+        self._run_once = False
 
     @classmethod
     def get_default_base_job_template(cls) -> dict[str, Any]:
@@ -60,10 +61,7 @@ class CarbonWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerRes
             at_most=self._limit,
         )
         assert self._runs_task_group is not None  # noqa: S101  It was made just now.
-        scope = anyio.CancelScope()
-        # Cancelled as Prefect's own tasks are, when the worker is to end.
-        self._scheduled_task_scopes.add(scope)
-        self._runs_task_group.start_soon(self._service.run, scope)
+        self._runs_task_group.start_soon(self._service.run)
 
     async def teardown(self, *exc_info: Any) -> None:
         """Finish what is half done, and let another worker plan."""
@@ -73,10 +71,19 @@ class CarbonWorker(BaseWorker[BaseJobConfiguration, BaseVariables, BaseWorkerRes
                 await service.close()
         await super().teardown(*exc_info)
 
+    async def start(self, run_once: bool = False, *args: Any, **kwargs: Any) -> None:
+        """Serve the pool until told to end; with `run_once` see to what is due now, and end."""
+        self._run_once = run_once
+        await super().start(run_once, *args, **kwargs)
+
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """See to all due runs; called by Prefect at every poll. It never raises: a server that is away comes back."""
-        if self._service is not None and await self._service.poll():
-            self._last_polled_time = self._service.polled_at
+        if self._service is not None:
+            await self._service.ready()
+            if await self._service.poll():
+                self._last_polled_time = self._service.polled_at
+            if self._run_once:
+                await self._service.drained()
         return []
 
     async def sync_with_backend(self) -> None:
