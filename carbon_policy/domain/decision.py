@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,6 +46,7 @@ class ReasonCode(StrEnum):
     SAVING_TOO_SMALL = "saving-too-small"
     GREENER_LATER = "greener-later"
     GREENER_SITE = "greener-site"
+    GREENER_EARLY = "greener-early"
     BETTER_SITE = "better-site"
     INTENSITY_LOW = "intensity-low"
     INTENSITY_MEDIUM = "intensity-medium"
@@ -179,7 +180,7 @@ class Evidence(BaseModel):
     Attributes:
         job: What names the job run; the jitter that spreads equal starts is made from it.
         now: When it was asked, UTC.
-        submitted_at: When the run was due, UTC.
+        submitted_at: When the run was due, or will be where it may start early, UTC.
         spec: What is said of the job.
         sources: Where each field of `spec` came from.
         settings: What the policy was told.
@@ -226,6 +227,19 @@ class Evidence(BaseModel):
     def is_running(self) -> bool:
         """Whether the job is asked about in one of its slices, and not while it waits."""
         return self.progress > 0 and self.plan is None
+
+    @property
+    def at_once(self) -> datetime:
+        """When it would start if nobody thought of carbon, UTC: now, or when it is due if that is still to come.
+
+        A job that has begun early goes on at once.
+        """
+        return self.now if self.progress > 0 else max(self.now, self.submitted_at)
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the job is asked about before it is due, and has not begun."""
+        return self.at_once > self.now
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -287,7 +301,7 @@ class Decision(BaseModel):
         ask_again_at: For a deferral, when to decide again, UTC.
         chosen: The option taken, with its expected grams.
         alternatives: The best option of each site, now and later, the greenest first.
-        counterfactual: The same job at once on the reference site.
+        counterfactual: The same job at once on the reference site; before it is due, when it is due.
         would_have: In `observe` mode, what would have been done.
         evidence: What it was made from.
     """

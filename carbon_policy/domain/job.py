@@ -149,7 +149,7 @@ def _utc(day: date, clock: time, zone: Any) -> datetime:
 class JobSpec(BaseModel):
     """What a team says of a job; every field may come from any layer of `precedence`.
 
-    Relative limits (`start_within`, `finish_within`) count from the moment the run was due.
+    Relative limits (`start_within`, `finish_within`, `start_early`) count from the moment the run was due.
 
     Attributes:
         urgency: How urgent the job is.
@@ -158,6 +158,7 @@ class JobSpec(BaseModel):
         finish_within: It must be done within this time of being due.
         finish_by: It must be done by this moment.
         earliest_start: It must not start before this moment.
+        start_early: How much earlier than its due time it may start, where a schedule created its run ahead of time.
         allowed_hours: Hours of the day in which it may start, `22:00-06:00`, several separated by commas.
         timezone: The time zone of `allowed_hours`, an IANA name.
         expected_duration: How long it takes on the reference site (speed 1.0); an hour is assumed if unsaid.
@@ -195,6 +196,7 @@ class JobSpec(BaseModel):
     finish_within: Duration | None = None
     finish_by: Moment | None = None
     earliest_start: Moment | None = None
+    start_early: Duration | None = None
     allowed_hours: str | None = None
     timezone: str = "UTC"
     expected_duration: Duration | None = None
@@ -232,7 +234,7 @@ class JobSpec(BaseModel):
             )
         return duration
 
-    @field_validator("start_within", "finish_within")
+    @field_validator("start_within", "finish_within", "start_early")
     @classmethod
     def _is_near(cls, duration: timedelta | None) -> timedelta | None:
         if duration is not None and duration > MAX_WINDOW:
@@ -296,12 +298,14 @@ class JobSpec(BaseModel):
     def window(self, submitted_at: datetime) -> FlexibilityWindow:
         """The limits as moments, for a run that was due at `submitted_at` (UTC)."""
         latest_start, latest_finish = self.start_by, self.finish_by
+        opens = submitted_at - (self.start_early or timedelta(0))
         if self.start_within is not None:
             latest_start = submitted_at + self.start_within
         if self.finish_within is not None:
             latest_finish = submitted_at + self.finish_within
         return FlexibilityWindow(
-            earliest_start=max(submitted_at, self.earliest_start or submitted_at),
+            due=submitted_at,
+            earliest_start=max(opens, self.earliest_start or opens),
             latest_start=latest_start,
             latest_finish=latest_finish,
             hours=AllowedHours.parse(self.allowed_hours, self.timezone) if self.allowed_hours else None,
@@ -312,6 +316,7 @@ class FlexibilityWindow(BaseModel):
     """When a job may start and must be done, as moments in UTC.
 
     Attributes:
+        due: When the run is due; only with `start_early` may it start before.
         earliest_start: Not before this.
         latest_start: Not after this, whatever the duration; `None` where the start is not limited.
         latest_finish: Done by this; `None` where the finish is not limited.
@@ -320,6 +325,7 @@ class FlexibilityWindow(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    due: Moment
     earliest_start: Moment
     latest_start: Moment | None
     latest_finish: Moment | None
@@ -335,14 +341,17 @@ class FlexibilityWindow(BaseModel):
     def start_intervals(self, now: datetime, duration: timedelta) -> list[tuple[datetime, datetime]]:
         """The stretches, ends included, in which a job that takes `duration` may start, from `now` on; UTC.
 
-        Without a limit there is no leave to wait: then it is the first moment that is allowed, and no other.
+        Without a limit there is no leave to wait: once the run is due it is the first moment that is allowed, and no
+        other.
         """
         begin, end = max(now, self.earliest_start), self.latest_start_for(duration)
         if end is None:
+            at_once = max(begin, self.due)
             if self.hours is None:
-                return [(begin, begin)]
-            opens = self.hours.intervals(begin, begin + timedelta(days=2))[0][0]
-            return [(opens, opens)]
+                return [(begin, at_once)]
+            opens = self.hours.intervals(at_once, at_once + timedelta(days=2))[0][0]
+            early = self.hours.intervals(begin, at_once) if begin < at_once else []
+            return early if early and early[-1][1] == opens else [*early, (opens, opens)]
         if begin > end:
             return []
         return self.hours.intervals(begin, end) if self.hours else [(begin, end)]

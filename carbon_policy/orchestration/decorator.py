@@ -133,6 +133,7 @@ def carbon_aware(
     finish_within: timedelta | str | None = None,
     finish_by: datetime | str | None = None,
     earliest_start: datetime | str | None = None,
+    start_early: timedelta | str | None = None,
     allowed_hours: str | None = None,
     timezone: str | None = None,
     expected_duration: timedelta | str | None = None,
@@ -180,10 +181,10 @@ def carbon_aware(flow: Any = None, /, **said: Any) -> Any:
     Args:
         flow: The flow, when used without parentheses.
         **said: Fields of `carbon_policy.JobSpec`: `urgency`, `start_within`, `start_by`, `finish_within`, `finish_by`,
-            `earliest_start`, `allowed_hours`, `timezone`, `expected_duration`, `allowed_zones`, `allowed_sites`,
-            `policy`, `minimum_saving`, `max_deferrals`, `on_missed`, `wait`, `mode`, `interruptible`, `stop_cost`,
-            `restart_cost`, `shortest_slice`, `risk`, `cpus`, `memory_gb`, `gpus`, `max_latency_ms`, `data_gb`,
-            `data_zone`, `functional_unit`, `quantity`, `budget_gco2`, `budget_cost`, `over_budget`.
+            `earliest_start`, `start_early`, `allowed_hours`, `timezone`, `expected_duration`, `allowed_zones`,
+            `allowed_sites`, `policy`, `minimum_saving`, `max_deferrals`, `on_missed`, `wait`, `mode`, `interruptible`,
+            `stop_cost`, `restart_cost`, `shortest_slice`, `risk`, `cpus`, `memory_gb`, `gpus`, `max_latency_ms`,
+            `data_gb`, `data_zone`, `functional_unit`, `quantity`, `budget_gco2`, `budget_cost`, `over_budget`.
 
     Returns:
         A Prefect `Flow`: it deploys, serves, retries and documents itself as before.

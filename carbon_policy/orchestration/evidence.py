@@ -69,12 +69,16 @@ def gather(
 ) -> Evidence:
     """Ask the grid sources of every zone that matters, and hold the answers still.
 
+    A run that may start early may be asked about before it is due, and keeps its due time: what it may do, and what it
+    saves, is judged by that. Nobody looks ahead at any other: where one seems not to be due yet it has been started all
+    the same, by hand or by a clock that is a little ahead, and is due now.
+
     Args:
         directory: The team's choices.
         resolved: What is said of the job.
         job: Names the run.
         now: UTC.
-        submitted_at: When the run was due, UTC.
+        submitted_at: When the run was, or will be, due, UTC.
         deferrals: How often it was deferred.
         released: Whether someone said: go now.
         plan: What was planned for it, where a run that waits is decided again.
@@ -90,7 +94,7 @@ def gather(
     evidence = Evidence(
         job=job,
         now=now,
-        submitted_at=min(submitted_at, now),
+        submitted_at=submitted_at if spec.start_early else min(submitted_at, now),
         spec=spec,
         sources=resolved.sources,
         settings=directory.policy.as_settings(),

@@ -12,8 +12,8 @@ from carbon_policy.domain.job import OverBudget, PolicyName
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.units import format_grams
 from carbon_policy.policies.greenest import fewest_grams_now
-from carbon_policy.policies.options import offer_of
-from carbon_policy.policies.verdict import Verdict, missed
+from carbon_policy.policies.options import offer_of, option_at
+from carbon_policy.policies.verdict import Verdict, missed, until_due
 
 Policy = Callable[[Evidence, Site], Verdict]
 
@@ -58,7 +58,7 @@ def within_budgets(evidence: Evidence, reference: Site, policy: Policy) -> Verdi
 
     Where even so a budget would be broken, `over_budget` says what is done: wait for the greenest start (and run
     where there is none: a deadline beats carbon), run now where it emits least, be held until someone releases it,
-    or be refused.
+    or be refused; of a run that is not due yet that is decided when it is due.
 
     Args:
         evidence: What is known.
@@ -76,6 +76,9 @@ def within_budgets(evidence: Evidence, reference: Site, policy: Policy) -> Verdi
 
 def _over(evidence: Evidence, reference: Site, verdict: Verdict, says: str) -> Verdict:
     choice = evidence.spec.over_budget
+    if evidence.is_early and choice is not OverBudget.DEFER:
+        at_due = option_at(evidence, reference, evidence.at_once)
+        return until_due(evidence, at_due, says.removesuffix("."), verdict.alternatives)
     if choice is OverBudget.REFUSE:
         return replace(
             verdict,

@@ -17,7 +17,7 @@ from carbon_policy.policies.ranking import weighs_service
 from carbon_policy.policies.replan import standing_plan
 from carbon_policy.policies.risk import Hedge
 from carbon_policy.policies.threshold import threshold
-from carbon_policy.policies.verdict import Verdict, missed
+from carbon_policy.policies.verdict import Verdict, missed, until_due
 
 _POLICIES = {PolicyName.GREENEST: greenest, PolicyName.THRESHOLD: threshold, PolicyName.FLEET: fleet}
 
@@ -31,6 +31,9 @@ def decide(evidence: Evidence) -> Decision:
     Pure: the same evidence gives the same decision. It never raises for want of a signal: then it runs the
     job at once, or keeps the plan that it has, and says so.
 
+    A run that is not due yet is left until it is, and decided then, unless it may start early and that is greener, or
+    someone released it.
+
     Args:
         evidence: Everything known, `now` included.
 
@@ -38,6 +41,17 @@ def decide(evidence: Evidence) -> Decision:
         The decision. In `observe` mode it runs the job at once and holds what it would have done.
     """
     reference = reference_site(evidence)
+    if reference is None and evidence.is_early:
+        return Decision(
+            action=Action.DEFER,
+            site=None,
+            start=evidence.at_once,
+            reason=ReasonCode.NOT_YET_ALLOWED,
+            sentence=f"It is decided when it is due, {evidence.at_once:%Y-%m-%d %H:%M} UTC."
+            f" Now: {no_site_sentence(evidence)}",
+            ask_again_at=evidence.at_once,
+            evidence=evidence,
+        )
     if reference is None:
         return Decision(
             action=Action.FAIL,
@@ -50,13 +64,19 @@ def decide(evidence: Evidence) -> Decision:
     verdict = _verdict(evidence, reference)
     decision = _as_decision(evidence, reference, verdict)
     if evidence.spec.mode is Mode.OBSERVE and verdict.reason is not ReasonCode.RELEASED:
-        observed = Verdict(
-            Action.RUN,
-            option_at(evidence, reference, evidence.now),
-            ReasonCode.OBSERVED,
-            f"Only observing, so it runs at once on {reference.name}. Would have: {verdict.sentence}",
-            verdict.alternatives,
-        )
+        at_once = option_at(evidence, reference, evidence.at_once)
+        would = f"Would have: {verdict.sentence}"
+        if evidence.is_early:
+            why = f"carbon-policy only observes. {would}".removesuffix(".")
+            observed = until_due(evidence, at_once, why, verdict.alternatives)
+        else:
+            observed = Verdict(
+                Action.RUN,
+                at_once,
+                ReasonCode.OBSERVED,
+                f"Only observing, so it runs at once on {reference.name}. {would}",
+                verdict.alternatives,
+            )
         return _as_decision(evidence, reference, observed).model_copy(
             # The evidence is the same object; held once, the record stays half the size.
             update={"would_have": decision}
@@ -67,13 +87,20 @@ def decide(evidence: Evidence) -> Decision:
 def _verdict(evidence: Evidence, reference: Site) -> Verdict:
     """What goes before every policy and budget: someone's word, an urgent job, a window that has passed."""
     spec = evidence.spec
-    at_once = option_at(evidence, reference, evidence.now)
+    at_once = option_at(evidence, reference, evidence.at_once)
 
     def run(reason: ReasonCode, sentence: str) -> Verdict:
         return Verdict(Action.RUN, at_once, reason, sentence)
 
     if evidence.released:
-        return run(ReasonCode.RELEASED, f"Someone released it: runs now on {reference.name}.")
+        now = option_at(evidence, reference, evidence.now)
+        return Verdict(
+            Action.RUN, now, ReasonCode.RELEASED, f"Someone released it: runs now on {reference.name}."
+        )
+    if evidence.is_early and spec.mode is Mode.OFF:
+        return until_due(evidence, at_once, "carbon-policy is off")
+    if evidence.is_early and spec.urgency is Urgency.CRITICAL:
+        return until_due(evidence, at_once, "critical jobs keep their time")
     if spec.mode is Mode.OFF:
         return run(ReasonCode.MODE_OFF, f"carbon-policy is off: runs now on {reference.name}.")
     if spec.urgency is Urgency.CRITICAL:
@@ -99,7 +126,11 @@ def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
     window = spec.window(evidence.submitted_at)
     starts = window.start_intervals(evidence.now, run_time(evidence, reference))
     policy_waits = known and spec.policy in _PLANNING
-    if starts and starts[0][0] > evidence.now and not (policy_waits or evidence.is_running):
+    if (
+        starts
+        and starts[0][0] > evidence.now
+        and not (policy_waits or evidence.is_early or evidence.is_running)
+    ):
         # Hours are hours, whatever the grid says; the rule is asked when they begin.
         opens = starts[0][0]
         return Verdict(
@@ -123,9 +154,12 @@ def _by_policy(evidence: Evidence, reference: Site) -> Verdict:
             ReasonCode.KEPT_PLAN,
             f"{unknown}: keeps its plan, {plan.start:%Y-%m-%d %H:%M} UTC on {plan.site}, which keeps its deadline.",
         )
+    at_once = option_at(evidence, reference, evidence.at_once)
+    if evidence.is_early:
+        return until_due(evidence, at_once, unknown[0].lower() + unknown[1:])
     return Verdict(
         Action.RUN,
-        option_at(evidence, reference, evidence.now),
+        at_once,
         ReasonCode.NO_SIGNAL,
         f"{unknown}: runs now on {reference.name}.",
     )
@@ -150,6 +184,6 @@ def _as_decision(evidence: Evidence, reference: Site, verdict: Verdict) -> Decis
         ask_again_at=verdict.option.start if verdict.action is Action.DEFER else None,
         chosen=verdict.option if placed else None,
         alternatives=verdict.alternatives,
-        counterfactual=option_at(evidence, reference, evidence.now),
+        counterfactual=option_at(evidence, reference, evidence.at_once),
         evidence=evidence,
     )

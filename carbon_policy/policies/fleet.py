@@ -10,7 +10,7 @@ from carbon_policy.policies.greenest import greenest
 from carbon_policy.policies.needs import eligible_site
 from carbon_policy.policies.options import now_option, offer_of, option_at
 from carbon_policy.policies.replan import standing_plan
-from carbon_policy.policies.verdict import Verdict, grams_change
+from carbon_policy.policies.verdict import Verdict, at_once_on, grams_change
 
 
 def fleet(evidence: Evidence, reference: Site) -> Verdict:
@@ -25,14 +25,16 @@ def fleet(evidence: Evidence, reference: Site) -> Verdict:
         reference: Where the job would run at once.
     """
     plan = evidence.plan
-    if plan is None or plan.by is not PolicyName.FLEET:
+    early_place = evidence.is_early and plan is not None and plan.start <= evidence.now
+    if plan is None or plan.by is not PolicyName.FLEET or early_place:
+        # The joint plan starts nothing before it is due; that a job does on its own.
         return greenest(evidence, reference)
     alone = greenest(evidence.model_copy(update={"plan": None}), reference)
     place = _place_now(evidence, plan, reference) if plan.start <= evidence.now else place_ahead(evidence)
     if place is None:
         return alone
-    change = grams_change(place, option_at(evidence, reference, evidence.now))
-    against = f"{change} against running at once on {reference.name}"
+    change = grams_change(place, option_at(evidence, reference, evidence.at_once))
+    against = f"{change} against {at_once_on(evidence, reference.name)}"
     if plan.start <= evidence.now:
         sentence = f"Runs now on {place.site}, its place in the plan of all waiting runs: {against}."
         return Verdict(Action.RUN, place, ReasonCode.FLEET_NOW, sentence, alone.alternatives)

@@ -5,15 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+import numpy as np
+
 from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import format_duration
+from carbon_policy.policies.curve import Floats
+from carbon_policy.policies.load import Load
 from carbon_policy.policies.needs import eligible_sites
-from carbon_policy.policies.options import Offer, later_option, now_option, offer_of, option_at
+from carbon_policy.policies.options import (
+    Offer,
+    early_option,
+    later_option,
+    now_option,
+    offer_of,
+    option_at,
+)
 from carbon_policy.policies.ranking import (
     Key,
     by_grams,
     greener,
+    most_to_save,
     ranked_by,
     saved_share,
     saves,
@@ -21,9 +33,12 @@ from carbon_policy.policies.ranking import (
 )
 from carbon_policy.policies.replan import kept_or_changed, standing_plan
 from carbon_policy.policies.risk import Hedge
-from carbon_policy.policies.verdict import Verdict, grams_change
+from carbon_policy.policies.verdict import Verdict, at_once_on, grams_change, until_due
 
 _NO_TIME = timedelta(0)
+
+_AS_GOOD = 1e-6
+"""The share by which a window of a second, far into an outlook, may differ from its equals by rounding alone."""
 
 
 def greenest(evidence: Evidence, reference: Site) -> Verdict:
@@ -34,6 +49,9 @@ def greenest(evidence: Evidence, reference: Site) -> Verdict:
     nothing is taken that is expected to emit more than the job at once on the reference site. A wait must also save
     when the forecast errs as far as the job's `risk` says. Where the ranking weighs more than carbon, sites are
     chosen by it, and without any weight on carbon nothing waits for it.
+
+    Of a job that is not due yet, at once is when it is due: an earlier start must save as much against that as a later
+    one, and of all that do the greenest is taken.
 
     Args:
         evidence: What is known.
@@ -50,27 +68,32 @@ class _Market:
 
     Attributes:
         offers: Of each site that can take the job.
-        now: Starts at once.
-        later: The greenest later start of each site.
+        now: Starts at once; of a job that is not due yet, when it is due.
+        early: Starts now, of a job that is not due yet.
+        later: The greenest start after now of each site.
         best: What is preferred.
     """
 
     offers: list[Offer]
     now: list[Option]
+    early: list[Option]
     later: list[Option]
     best: Key
 
     def alternatives(self) -> tuple[Option, ...]:
-        return tuple(sorted((*self.now, *self.later), key=by_grams))
+        return tuple(sorted((*self.now, *self.early, *self.later), key=by_grams))
 
 
 def _market(evidence: Evidence, reference: Site) -> _Market:
     offers = [offer_of(evidence, site) for site in eligible_sites(evidence)]
     now = _starts_now(evidence, offers, reference)
+    early: list[Option] = []
     later: list[Option] = []
+    if evidence.settings.ranking.carbon > 0:
+        early = [option for offer in offers if (option := early_option(evidence, offer)) is not None]
     if evidence.settings.ranking.carbon > 0 or not now:
         later = [option for offer in offers if (option := later_option(evidence, offer)) is not None]
-    return _Market(offers, now, later, ranked_by(evidence, (*now, *later)))
+    return _Market(offers, now, early, later, ranked_by(evidence, (*now, *early, *later)))
 
 
 def _fresh(evidence: Evidence, reference: Site) -> Verdict:
@@ -79,6 +102,8 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
     best_now = _best_now(evidence, market, reference)
     if best_now is None:
         return _no_start_now(evidence, reference, market)
+    if evidence.is_early:
+        return _before_due(evidence, reference, market, best_now)
     best_later = min(market.later, key=market.best, default=None)
     if best_later is not None and _worth_waiting(evidence, market, best_later, best_now):
         sure = _sure(evidence, market, best_later, best_now)
@@ -113,15 +138,65 @@ def _wait(
             f"Was deferred {evidence.deferrals} times, the most allowed; runs now on {best_now.site}.",
             market.alternatives(),
         )
-    change = grams_change(best_later, option_at(evidence, reference, evidence.now))
     return Verdict(
         Action.DEFER,
         best_later,
         ReasonCode.GREENER_LATER,
         f"Waits {format_duration(best_later.start - evidence.now)} for a greener window on"
-        f" {best_later.site}: {change} against running at once on {reference.name}.",
+        f" {best_later.site}: {_change(evidence, reference, best_later)}.",
         market.alternatives(),
     )
+
+
+def _change(evidence: Evidence, reference: Site, option: Option) -> str:
+    change = grams_change(option, option_at(evidence, reference, evidence.at_once))
+    return f"{change} against {at_once_on(evidence, reference.name)}"
+
+
+def _before_due(evidence: Evidence, reference: Site, market: _Market, at_due: Option) -> Verdict:
+    """An early start, or a late one, where it saves enough against the best start when the job is due."""
+    now = [option for option in market.early if _worth_waiting(evidence, market, option, at_due)]
+    later = [option for option in market.later if _worth_waiting(evidence, market, option, at_due)]
+    why = f"no other start saves the {evidence.spec.minimum_saving:.0%} asked for"
+    if (now or later) and Hedge.applies(evidence):
+        hedge = Hedge(evidence, at_due)
+        now = [option for option in now if hedge.holds_for(option)]
+        later = _surely_later(evidence, market, hedge, at_due)
+        why = f"no other start surely saves what a job with risk {evidence.spec.risk.value!r} asks for"
+    if evidence.deferrals >= evidence.spec.max_deferrals:
+        later, why = [], f"it was deferred {evidence.deferrals} times, the most allowed"
+    best = preferred_early(
+        evidence, min(now, key=market.best, default=None), min(later, key=market.best, default=None)
+    )
+    if best is None:
+        return until_due(evidence, at_due, why, market.alternatives())
+    if best.start > evidence.now:
+        return _wait(evidence, reference, market, best, at_due)
+    return _starts_early(evidence, reference, market, best)
+
+
+def preferred_early(
+    evidence: Evidence, now: Option | None, later: Option | None, margin: float = _AS_GOOD
+) -> Option | None:
+    """Of an early start now and one after now the greener; now where they are as good as equal.
+
+    Else a job would be put off from each of a row of equal starts to the next.
+
+    Args:
+        evidence: What is known.
+        now: The best start now.
+        later: The best after now.
+        margin: The share that the later one must save against the other.
+    """
+    if now is None or later is None:
+        return now or later
+    return later if saved_share(later, now) > max(margin, evidence.settings.near_best) else now
+
+
+def _starts_early(evidence: Evidence, reference: Site, market: _Market, now: Option) -> Verdict:
+    time = format_duration(evidence.at_once - evidence.now)
+    sentence = f"Runs now on {now.site}, {time} before it is due: {_change(evidence, reference, now)}."
+    return Verdict(Action.RUN, now, ReasonCode.GREENER_EARLY, sentence, market.alternatives())
 
 
 def _elsewhere(evidence: Evidence, reference: Site, market: _Market, best_now: Option) -> Verdict:
@@ -141,7 +216,8 @@ def _elsewhere(evidence: Evidence, reference: Site, market: _Market, best_now: O
 def _best_now(evidence: Evidence, market: _Market, reference: Site) -> Option | None:
     now = market.now
     base = next((option for option in now if option.site == reference.name), None)
-    if base is None or evidence.deferrals or weighs_service(evidence.settings.ranking):
+    waited = evidence.deferrals and not evidence.is_early
+    if base is None or waited or weighs_service(evidence.settings.ranking):
         # What has waited for a site was asked for its saving when it was deferred, and is not asked again.
         return min(now, key=market.best, default=None)
     return min(
@@ -162,9 +238,15 @@ def _sure(evidence: Evidence, market: _Market, later: Option, now: Option) -> Op
     hedge = Hedge(evidence, now)
     if hedge.holds_for(later):
         return later
-    sure = (later_option(evidence, offer, hedge.holds) for offer in market.offers)
-    best = min((option for option in sure if option is not None), key=market.best, default=None)
-    return best if best is not None and _worth_waiting(evidence, market, best, now) else None
+    return min(_surely_later(evidence, market, hedge, now), key=market.best, default=None)
+
+
+def _surely_later(evidence: Evidence, market: _Market, hedge: Hedge, base: Option) -> list[Option]:
+    """The start after now of each site that is best of those whose saving holds, where it is worth it."""
+    sure = [later_option(evidence, offer, hedge.holds) for offer in market.offers]
+    return [
+        option for option in sure if option is not None and _worth_waiting(evidence, market, option, base)
+    ]
 
 
 def _uncertain_because(evidence: Evidence, tempting: Option, now: Option) -> str:
@@ -176,6 +258,8 @@ def _uncertain_because(evidence: Evidence, tempting: Option, now: Option) -> str
 
 def _no_start_now(evidence: Evidence, reference: Site, market: _Market) -> Verdict:
     """Starting now is out of the question: not yet allowed, or further than the outlook reaches, or too late."""
+    if evidence.is_early:
+        return _no_start_when_due(evidence, reference, market)
     fitting = [offer for offer in market.offers if offer.intervals]
     opens = min((offer.intervals[0][0] for offer in fitting), default=None)
     if opens is not None and opens > evidence.now:
@@ -197,8 +281,41 @@ def _no_start_now(evidence: Evidence, reference: Site, market: _Market) -> Verdi
     else:
         code = ReasonCode.NO_ROOM_TO_WAIT
         why = "no other start is left that keeps its hours and its deadline, and a deadline beats carbon"
-    at_once = option_at(evidence, reference, evidence.now)
+    at_once = option_at(evidence, reference, evidence.at_once)
     return Verdict(Action.RUN, at_once, code, f"Runs now on {reference.name}: {why}.", market.alternatives())
+
+
+def _no_start_when_due(evidence: Evidence, reference: Site, market: _Market) -> Verdict:
+    """It is not due yet, and may not start when it is, or nothing is known of that time.
+
+    What starts later is planned as it would be when it is due; an early start must save enough against the start on
+    the reference when it is due, as if that were allowed.
+    """
+    at_due = option_at(evidence, reference, evidence.at_once)
+    due_s = (evidence.at_once - evidence.now).total_seconds()
+    most = most_to_save(evidence, at_due)
+
+    def enough(_site: Site, _load: Load, starts_s: Floats, gco2: Floats) -> np.ndarray:
+        return np.asarray((starts_s >= due_s) | (gco2 <= most))
+
+    planned = [option for offer in market.offers if (option := later_option(evidence, offer, enough))]
+    now = [option for option in market.early if option.gco2 is not None and option.gco2 <= most]
+    best = preferred_early(
+        evidence, min(now, key=market.best, default=None), min(planned, key=market.best, default=None)
+    )
+    if best is None:
+        why = "no start is known that keeps its hours and its deadline and saves enough"
+        return until_due(evidence, at_due, why, market.alternatives())
+    if best.start <= evidence.now:
+        return _starts_early(evidence, reference, market, best)
+    return Verdict(
+        Action.DEFER,
+        best,
+        ReasonCode.NOT_YET_ALLOWED,
+        f"May not start when it is due, {evidence.at_once:%Y-%m-%d %H:%M} UTC; planned for"
+        f" {best.start:%Y-%m-%d %H:%M} UTC on {best.site}.",
+        market.alternatives(),
+    )
 
 
 def fewest_grams_now(evidence: Evidence, reference: Site) -> Option | None:

@@ -11,14 +11,14 @@ from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode, 
 from carbon_policy.domain.job import FlexibilityWindow
 from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import format_duration
-from carbon_policy.policies.greenest import greenest
+from carbon_policy.policies.greenest import greenest, preferred_early
 from carbon_policy.policies.load import Load, load_on
 from carbon_policy.policies.needs import eligible_site, eligible_sites
 from carbon_policy.policies.options import later_option, offer_of, option_at
 from carbon_policy.policies.ranking import by_grams, by_grams_and_money, greener, saved_share, saves
 from carbon_policy.policies.replan import kept_or_changed
 from carbon_policy.policies.slices import plan_slices
-from carbon_policy.policies.verdict import Verdict, grams_change
+from carbon_policy.policies.verdict import Verdict, at_once_on, grams_change, until_due
 
 _NO_TIME = timedelta(0)
 
@@ -28,14 +28,20 @@ class _Offer:
     """What one site has for the work that is left; `None` where the window, the hours or the horizon forbid it.
 
     Attributes:
-        through: Now, and without a break.
-        sliced: Now, and in more than one slice.
-        later: The greenest that begins later, in one slice or more.
+        through: At once, and without a break; of a job that is not due yet, when it is due.
+        sliced: At once, and in more than one slice.
+        later: The greenest that begins after now, in one slice or more.
+        early: Of a job that is not due yet the greenest that begins now, in one slice or more.
     """
 
     through: Option | None
     sliced: Option | None
     later: Option | None
+    early: Option | None = None
+
+    @property
+    def may_rest(self) -> bool:
+        return any((self.sliced, self.later, self.early))
 
 
 def interruptible(evidence: Evidence, reference: Site) -> Verdict:
@@ -45,6 +51,9 @@ def interruptible(evidence: Evidence, reference: Site) -> Verdict:
     the way (each stop and restart charged its running time), or to wait for the first slice. To rest is to
     wait: a job that may not wait, having no limit on its start or its finish, runs through. A plan is done, all
     its breaks included and taken as long as an estimate says it might, `start_latency` before the latest finish.
+
+    A job that is not due yet runs through when it is due unless something saves that, be it earlier or later; one that
+    has no leave to rest is placed as one run.
 
     A run without a break has no `slices` in its option, and the reasons of `greenest`.
 
@@ -76,10 +85,17 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
         )
     if through is None and later is None:
         return greenest(evidence, reference)
-    at_once = offers[reference.name].through or option_at(evidence, reference, evidence.now)
+    if evidence.is_early and (through is None or not any(offer.may_rest for offer in offers.values())):
+        return greenest(evidence, reference)
+    at_once = offers[reference.name].through or option_at(evidence, reference, evidence.at_once)
     alternatives = tuple(
         sorted(
-            (o for offer in offers.values() for o in (offer.through, offer.sliced, offer.later) if o),
+            (
+                option
+                for offer in offers.values()
+                for option in (offer.through, offer.sliced, offer.later, offer.early)
+                if option
+            ),
             key=by_grams,
         )
     )
@@ -94,6 +110,8 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
         )
     sliced = _best(evidence, [offer.sliced for offer in offers.values()])
     best_now = sliced if sliced is not None and _saves(evidence, sliced, through) else through
+    if evidence.is_early:
+        return _before_due(evidence, list(offers.values()), best_now, at_once, alternatives)
     if later is not None and _saves(evidence, later, best_now):
         if evidence.deferrals < spec.max_deferrals:
             return Verdict(Action.DEFER, later, *_why_later(evidence, later, at_once), alternatives)
@@ -118,9 +136,38 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
     return Verdict(Action.RUN, through, *_why_through(evidence, through, other, at_once), alternatives)
 
 
+def _before_due(
+    evidence: Evidence,
+    offers: Sequence[_Offer],
+    at_due: Option,
+    at_once: Option,
+    alternatives: tuple[Option, ...],
+) -> Verdict:
+    """Slices that begin early, or late, where they save enough against the best that begins when the job is due."""
+
+    def saving(options: Sequence[Option | None]) -> Option | None:
+        return _best(evidence, [option for option in options if option and _saves(evidence, option, at_due)])
+
+    now, later = saving([offer.early for offer in offers]), saving([offer.later for offer in offers])
+    why = f"no other slices save the {evidence.spec.minimum_saving:.0%} asked for"
+    if evidence.deferrals >= evidence.spec.max_deferrals:
+        later, why = None, f"it was deferred {evidence.deferrals} times, the most allowed"
+    # Slices are cut anew from each now on, so a plan that is looked at again may look a little better or worse.
+    best = preferred_early(evidence, now, later, evidence.settings.replan_margin)
+    if best is None:
+        return until_due(evidence, at_due, why, alternatives)
+    if best.start > evidence.now:
+        return Verdict(Action.DEFER, best, *_why_later(evidence, best, at_once), alternatives)
+    time, slices = format_duration(evidence.at_once - evidence.now), max(1, len(best.slices))
+    what = f", the first of {slices} slices" if best.slices else ""
+    change = f"{grams_change(best, at_once)} against {at_once_on(evidence, at_once.site)}"
+    sentence = f"Runs now on {best.site}{what}, {time} before it is due: {change}."
+    return Verdict(Action.RUN, best, ReasonCode.GREENER_EARLY, sentence, alternatives)
+
+
 def _why_later(evidence: Evidence, later: Option, at_once: Option) -> tuple[ReasonCode, str]:
     waits = "Stops, and rests" if evidence.is_running else "Waits"
-    change = f"{grams_change(later, at_once)} against running at once on {at_once.site}."
+    change = f"{grams_change(later, at_once)} against {at_once_on(evidence, at_once.site)}."
     time = format_duration(later.start - evidence.now)
     if later.slices:
         what = f"the first of {len(later.slices)} greener slices"
@@ -201,13 +248,15 @@ def _search(evidence: Evidence, site: Site, load: Load, window: FlexibilityWindo
 
 
 def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
-    spec, settings, now = evidence.spec, evidence.settings, evidence.now
+    spec, settings, now, at_once = evidence.spec, evidence.settings, evidence.now, evidence.at_once
     load, window = load_on(evidence, site), spec.window(evidence.submitted_at)
     begun, running = evidence.progress > 0, evidence.is_running
     restart = spec.restart_cost if begun and not running else _NO_TIME
     through = None
-    if running or _may_begin(evidence, site, reference, window, now + restart + load.duration_high):
-        through = _option(evidence, site, load, (Slice(start=now, finish=now + restart + load.duration),))
+    has_room = site.free != 0 or site.name == reference.name or evidence.is_early
+    takes, takes_high = restart + load.duration, restart + load.duration_high
+    if running or (has_room and _may_begin(evidence, window, at_once, takes_high)):
+        through = _option(evidence, site, load, (Slice(start=at_once, finish=at_once + takes),))
     search = _search(evidence, site, load, window)
     if search is None:
         return _Offer(through, None, None)
@@ -217,7 +266,11 @@ def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
     sliced = later = None
     if through is not None and rests > 0:
         found = plan(
-            now, first_cost=restart, most_slices=rests + 1, latest_start=now, starts=[(now, now), *hours]
+            at_once,
+            first_cost=restart,
+            most_slices=rests + 1,
+            latest_start=at_once,
+            starts=[(at_once, at_once), *hours],
         )
         sliced = _option(evidence, site, load, found) if found and len(found) > 1 else None
     stop = spec.stop_cost if running else _NO_TIME
@@ -235,21 +288,21 @@ def _offer(evidence: Evidence, site: Site, reference: Site) -> _Offer:
         # Of starts that are as green as each other each job takes its own.
         spread = later_option(evidence, offer_of(evidence, site))
         later = spread if spread is not None and not greener(later, spread) else later
-    return _Offer(through, sliced, later)
+    early = None
+    if evidence.is_early and site.free != 0 and _may_begin(evidence, window, now, load.duration_high):
+        found = plan(now, most_slices=max(0, rests) + 1, latest_start=now, starts=[(now, now), *hours])
+        early = _option(evidence, site, load, found) if found else None
+    return _Offer(through, sliced, later, early)
 
 
-def _may_begin(
-    evidence: Evidence, site: Site, reference: Site, window: FlexibilityWindow, finish: datetime
-) -> bool:
-    """Whether a job that waits may start now, to be done by `finish` if it goes badly."""
-    now = evidence.now
-    if site.free == 0 and site.name != reference.name:
+def _may_begin(evidence: Evidence, window: FlexibilityWindow, start: datetime, takes: timedelta) -> bool:
+    """Whether a job that waits may start at a moment, to be done after `takes` if it goes badly."""
+    finish = start + takes
+    if start < window.earliest_start or (window.latest_finish is not None and finish > window.latest_finish):
         return False
-    if now < window.earliest_start or (window.latest_finish is not None and finish > window.latest_finish):
+    if evidence.progress == 0 and window.latest_start is not None and start > window.latest_start:
         return False
-    if evidence.progress == 0 and window.latest_start is not None and now > window.latest_start:
-        return False
-    return window.hours is None or bool(window.hours.intervals(now, now))
+    return window.hours is None or bool(window.hours.intervals(start, start))
 
 
 def _leave_until(evidence: Evidence, load: Load, window: FlexibilityWindow) -> datetime | None:

@@ -81,13 +81,28 @@ def option_at(evidence: Evidence, site: Site, start: datetime, load: Load | None
 def now_option(evidence: Evidence, offer: Offer, reference: Site) -> Option | None:
     """Running there at once; `None` where the window, the hours, the horizon or a full work pool forbid it.
 
-    A full reference site still counts: the job queues there, as it would if nobody thought of carbon.
+    A full reference site still counts: the job queues there, as it would if nobody thought of carbon. For a job that
+    is not due yet, at once is when it is due, and how full a site is then nobody knows.
     """
-    if offer.site.free == 0 and offer.site.name != reference.name:
+    if offer.site.free == 0 and offer.site.name != reference.name and not evidence.is_early:
         return None
-    if not offer.allows(evidence.now):
+    return _known_option(evidence, offer, evidence.at_once)
+
+
+def early_option(evidence: Evidence, offer: Offer) -> Option | None:
+    """Running there now, before the job is due; `None` where it is due, or something forbids it, as a full site does.
+
+    To queue for a site is no early start.
+    """
+    if not evidence.is_early or offer.site.free == 0:
         return None
-    option = option_at(evidence, offer.site, evidence.now, offer.load)
+    return _known_option(evidence, offer, evidence.now)
+
+
+def _known_option(evidence: Evidence, offer: Offer, start: datetime) -> Option | None:
+    if not offer.allows(start):
+        return None
+    option = option_at(evidence, offer.site, start, offer.load)
     return option if option.gco2 is not None else None
 
 
@@ -121,9 +136,10 @@ def later_option(evidence: Evidence, offer: Offer, holds: Holds | None = None) -
         grams += _transfer_grams(evidence, site, load, starts)
     score = grams
     if wait_cost := settings.wait_cost(load.duration):
-        # Waiting has its price in grams, so that an hour is not waited for a crumb.
-        reference = curve.integral_from(earliest_s, duration_s) * load.drawn_kw
-        score = grams + wait_cost * reference * (starts - earliest_s) / 3600
+        # Waiting has its price in grams, so that an hour is not waited for a crumb; who starts early does not wait.
+        from_s = max(earliest_s, (evidence.at_once - series.start).total_seconds())
+        reference = curve.integral_from(from_s, duration_s) * load.drawn_kw
+        score = grams + wait_cost * reference * np.maximum(starts - from_s, 0.0) / 3600
     if holds is not None:
         sure = holds(site, load, starts - now_s, grams)
         if not sure.any():
@@ -142,7 +158,7 @@ def _stretches(
     begins = evidence.outlook[offer.site.zone].start
     last_s = curve.end_s - offer.load.duration.total_seconds()
     found = []
-    for opens, closes in offer.intervals:
+    for opens, closes in _around_due(evidence, offer.intervals):
         if offer.latest is not None:
             # The deadline is kept by the job, and not only by its plan.
             closes = min(closes, offer.latest - evidence.settings.start_latency)
@@ -151,6 +167,17 @@ def _stretches(
         if low <= high:
             found.append((low, high))
     return found
+
+
+def _around_due(
+    evidence: Evidence, intervals: list[tuple[datetime, datetime]]
+) -> list[tuple[datetime, datetime]]:
+    """The stretches without what is later than the due time by less than a deferral, of a job that is not due yet."""
+    if not evidence.is_early:
+        return intervals
+    due, after = evidence.at_once, evidence.at_once + evidence.settings.minimum_deferral
+    before = [(opens, min(closes, due)) for opens, closes in intervals if opens <= due]
+    return before + [(max(opens, after), closes) for opens, closes in intervals if closes >= after]
 
 
 def _transfer_grams(evidence: Evidence, site: Site, load: Load, starts_s: Floats) -> Floats:

@@ -84,6 +84,13 @@ def saves(evidence: Evidence, option: Option, base: Option, waited: timedelta) -
     return greener(option, base) and option.gco2 <= base.gco2 * (1 - asked)
 
 
+def most_to_save(evidence: Evidence, base: Option) -> float:
+    """The most grams with which a start that is not waited for saves enough against a base; below 0 where none does."""
+    if base.gco2 is None or evidence.settings.ranking.carbon == 0:
+        return -1.0
+    return base.gco2 * (1 - max(evidence.spec.minimum_saving, _ROUNDING))
+
+
 def by_grams(option: Option) -> tuple[float, float, str]:
     """The fewest grams first; of what is unknown the least energy."""
     grams = option.gco2 if option.gco2 is not None else float("inf")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from carbon_policy.domain.decision import Action, Evidence, Option, ReasonCode
@@ -10,9 +11,9 @@ from carbon_policy.domain.job import Urgency
 from carbon_policy.domain.signal import IntensitySeries, quantile_gco2_per_kwh
 from carbon_policy.domain.site import Site, Tier
 from carbon_policy.policies.needs import eligible_sites
-from carbon_policy.policies.options import later_option, offer_of, option_at
+from carbon_policy.policies.options import Offer, early_option, later_option, offer_of, option_at
 from carbon_policy.policies.ranking import saves
-from carbon_policy.policies.verdict import Verdict
+from carbon_policy.policies.verdict import Verdict, at_once_on, grams_change, until_due
 
 
 class Level(StrEnum):
@@ -30,12 +31,17 @@ def threshold(evidence: Evidence, reference: Site) -> Verdict:
     or flexible ones wait where the settings say so. A job waits for the first slot at or below the low threshold
     that its window reaches; if there is none, it takes the greenest start if that is greener than now.
 
+    A job that is not due yet starts early in the first slot at or below the low threshold that saves `minimum_saving`
+    against the start when it is due; without one it is decided when it is due.
+
     Args:
         evidence: What is known; the outlook of the reference's zone must cover now.
         reference: Where the job would run at once.
     """
     series = evidence.outlook[reference.zone]
     low, high = _limits(evidence, series)
+    if evidence.is_early:
+        return _before_due(evidence, reference, series, low)
     value = series.at(evidence.now)
     level = Level.LOW if value <= low else Level.HIGH if value >= high else Level.MEDIUM
     at_once = option_at(evidence, reference, evidence.now)
@@ -71,6 +77,37 @@ def threshold(evidence: Evidence, reference: Site) -> Verdict:
     return Verdict(Action.RUN, at_once, reason, f"{says}; runs now on {reference.name}.", (at_once,))
 
 
+def _before_due(evidence: Evidence, reference: Site, series: IntensitySeries, low: float) -> Verdict:
+    at_due = option_at(evidence, reference, evidence.at_once)
+    start = _first_low_early_start(evidence, reference, series, low, at_due)
+    if start is None:
+        why = f"no earlier start at low intensity (to {low:.0f} g/kWh) saves enough"
+        return until_due(evidence, at_due, why, (at_due,))
+    value, change = series.at(start.start), grams_change(start, at_due)
+    against = f"{change} against {at_once_on(evidence, reference.name)}"
+    if start.start > evidence.now:
+        sentence = f"Waits for {value:.0f} g/kWh at {start.start:%H:%M} UTC, before it is due: {against}."
+        return Verdict(Action.DEFER, start, ReasonCode.WAITING_FOR_LOW, sentence, (start, at_due))
+    sentence = f"Runs now on {start.site} at {value:.0f} g/kWh, low, before it is due: {against}."
+    return Verdict(Action.RUN, start, ReasonCode.GREENER_EARLY, sentence, (start, at_due))
+
+
+def _first_low_early_start(
+    evidence: Evidence, site: Site, series: IntensitySeries, low: float, at_due: Option
+) -> Option | None:
+    offer = offer_of(evidence, site)
+    now = early_option(evidence, offer)
+    if now is not None and series.at(now.start) <= low and saves(evidence, now, at_due, timedelta(0)):
+        return now
+    if evidence.deferrals >= evidence.spec.max_deferrals:
+        return None
+    for start in _low_starts(evidence, offer, series, low):
+        option = option_at(evidence, site, start, offer.load)
+        if start < at_due.start and saves(evidence, option, at_due, timedelta(0)):
+            return option
+    return None
+
+
 def _limits(evidence: Evidence, series: IntensitySeries) -> tuple[float, float]:
     """The low and the high threshold, g/kWh: as given, or as quantiles of the known hours."""
     thresholds = evidence.settings.thresholds
@@ -84,6 +121,17 @@ def _limits(evidence: Evidence, series: IntensitySeries) -> tuple[float, float]:
 
 def _first_low_start(evidence: Evidence, site: Site, series: IntensitySeries, low: float) -> Option | None:
     offer = offer_of(evidence, site)
+    first = next(_low_starts(evidence, offer, series, low), None)
+    if first is not None:
+        return option_at(evidence, site, first)
+    best = later_option(evidence, offer)
+    now = option_at(evidence, site, evidence.now)
+    # These rules put no price on waiting.
+    return best if best is not None and saves(evidence, best, now, timedelta(0)) else None
+
+
+def _low_starts(evidence: Evidence, offer: Offer, series: IntensitySeries, low: float) -> Iterator[datetime]:
+    """The first start of each slot at or below the low threshold, UTC, after now."""
     earliest = evidence.now + evidence.settings.minimum_deferral
     for opens, closes in offer.intervals:
         if offer.latest is not None:
@@ -91,11 +139,7 @@ def _first_low_start(evidence: Evidence, site: Site, series: IntensitySeries, lo
         for index, value in enumerate(series.values_gco2_per_kwh):
             start = max(series.slot_start(index), opens, earliest)
             if value <= low and start <= closes and start < series.slot_start(index + 1):
-                return option_at(evidence, site, start)
-    best = later_option(evidence, offer)
-    now = option_at(evidence, site, evidence.now)
-    # These rules put no price on waiting.
-    return best if best is not None and saves(evidence, best, now, timedelta(0)) else None
+                yield start
 
 
 def _saving_eco(evidence: Evidence, reference: Site, at_once: Option) -> Option | None:

@@ -46,6 +46,24 @@ def missed(evidence: Evidence, option: Option, why: str) -> Verdict:
     return Verdict(action, option, reason, f"{why}, so it {what}.")
 
 
+def until_due(evidence: Evidence, option: Option, why: str, alternatives: tuple[Option, ...] = ()) -> Verdict:
+    """To wait until the job is due, and decide then: what becomes of a job that has no good reason to start early.
+
+    Args:
+        evidence: What is known, of a job that is not due yet.
+        option: What it would do when it is due.
+        why: For people: why it does not start earlier.
+        alternatives: What else there was.
+    """
+    sentence = f"Is due {evidence.at_once:%Y-%m-%d %H:%M} UTC, and does not start earlier: {why}."
+    return Verdict(Action.DEFER, option, ReasonCode.NOT_YET_ALLOWED, sentence, alternatives)
+
+
+def at_once_on(evidence: Evidence, site: str) -> str:
+    """`running at once on fast`, or when the job is due, to stand behind a change of grams."""
+    return f"starting when it is due on {site}" if evidence.is_early else f"running at once on {site}"
+
+
 def grams_change(option: Option, base: Option) -> str:
     """`41 % less carbon expected`, or more, of one option against another."""
     if option.gco2 is None or not base.gco2:

@@ -83,6 +83,8 @@ def test_one_layer_that_says_it_both_ways_is_refused() -> None:
         ({"allowed_hours": "22 to 6"}, "write 22:00-06:00"),
         ({"allowed_hours": "22:00-06:00", "timezone": "Mars/Olympus"}, "IANA name"),
         ({"finish_within": "400d"}, "31 days"),
+        ({"start_early": "400d"}, "31 days"),
+        ({"start_early": -7200}, "start_early .*cannot be negative, and -7200 is; write"),
     ],
 )
 def test_bad_input_is_refused_with_what_to_change(values: dict[str, Any], message: str) -> None:

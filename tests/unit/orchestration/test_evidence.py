@@ -113,6 +113,17 @@ def test_nobody_is_asked_for_a_job_that_goes_whatever_they_say(said: dict[str, A
     assert evidence.weighs(resolve({RUN: {}}).spec, released=False)
 
 
+@pytest.mark.parametrize("ahead", [-HOUR, timedelta(0), HOUR])
+@pytest.mark.parametrize("leave", [None, "0s", "30m", "4h"])
+def test_only_a_run_that_may_start_early_keeps_a_due_time_that_is_to_come(
+    ahead: timedelta, leave: str | None
+) -> None:
+    found = gathered(said={"start_early": leave}, submitted_at=NOW + ahead)
+    kept = leave in ("30m", "4h")
+    assert found.submitted_at == (NOW + ahead if kept else NOW + min(ahead, timedelta(0)))
+    assert found.is_early is (kept and ahead > timedelta(0))
+
+
 class TestLedger:
     """What the ledger is asked for, and what becomes of its failures."""
 
