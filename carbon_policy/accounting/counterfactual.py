@@ -19,7 +19,7 @@ def counterfactual(
     series: IntensitySeries,
     share: float = 1.0,
 ) -> tuple[float, tuple[SlotGrams, ...]]:
-    """The energy and grams of the same job, started when it was submitted, on the reference site.
+    """The energy and grams of the same job, started when it was due, on the reference site.
 
     A saving is only as honest as what it is compared with. Both the SCI and the GHG Protocol ask that the
     baseline be computed by the method of the thing itself, so this is the run's own energy over time,
@@ -36,7 +36,7 @@ def counterfactual(
         reading: What the run used, kWh at the machine, without PUE.
         ran_on: Where it ran.
         reference: Where it would have run at once: the fast site.
-        submitted_at: When the job was due, UTC.
+        submitted_at: When the job was due, UTC; after the run's own start where it started early.
         series: Actual intensity of the reference site's zone, gCO2e/kWh.
         share: The part of the reading, in time and energy, that the job would have needed anyway, 0 to 1: at once it
             would not have been stopped and restarted.

@@ -236,6 +236,8 @@ def _actual(
 ) -> dict[str, IntensitySeries]:
     """The actual intensities of the run's zone and of the reference's, where they are known in full.
 
+    The job at once on the reference may end after the run did, above all where the run started before it was due; what
+    lies ahead nobody has measured, whatever a source may answer.
     What a source has called an estimate for `SETTLES_AFTER` is as good as it will get.
     """
     evidence = decision.evidence
@@ -243,7 +245,9 @@ def _actual(
     reference = reference_site(evidence) or site
     at_once_ends = evidence.submitted_at + ran_for * (site.speed / reference.speed)
     start, end = min(evidence.submitted_at, span[0]), max(span[1], at_once_ends)
-    found = {}
+    found: dict[str, IntensitySeries] = {}
+    if end > now:
+        return found
     for zone in {site.zone, reference.zone}:
         answer = grid.actuals(zone, start, end)
         series = answer.series

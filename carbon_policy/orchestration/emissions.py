@@ -78,6 +78,8 @@ def entry_of(
             f"The counterfactual is of {share:.0%} of the running time and energy: the rest went into"
             f" {len(readings) - 1} stops and restarts, which there would not have been at once on {reference.name}.",
         )
+    # A run that started early is over before what it is compared with, and is looked at again when that is known.
+    awaited = there is None and reference.zone not in actual and span[0] < evidence.submitted_at
     source = series or other
     return LedgerEntry(
         job_run_id=str(run.id),
@@ -113,7 +115,9 @@ def entry_of(
         simulated=source.simulated if source else False,
         predicted_gco2=decision.chosen.gco2 if decision.chosen else None,
         predicted_saving_gco2=decision.predicted_saving_gco2,
-        preliminary=(slots is not None and preliminary) or (there is not None and other_preliminary),
+        preliminary=(slots is not None and preliminary)
+        or (there is not None and other_preliminary)
+        or awaited,
         notes=tuple(notes),
         tags=tuple(sorted({*run.tags} - {TAG_PLACED, TAG_TWIN})),
         parameters=plain_parameters(run.parameters),
@@ -190,7 +194,7 @@ def emissions_markdown(entry: LedgerEntry) -> str:
         "|---|---|",
         f"| Site | {entry.site} ({entry.tier}), zone {entry.zone} |",
         f"| Reason | `{entry.reason}`, deferred {entry.deferrals} times |",
-        f"| Waited | {format_duration(timedelta(seconds=entry.wait_s))} |",
+        _wait_row(entry.wait_s),
         f"| Energy | {format_energy(entry.energy_kwh)}: {format_energy(entry.measured_kwh)} measured,"
         f" {format_energy(entry.estimated_kwh)} estimated ({entry.energy_methods}) |",
         f"| PUE | {entry.pue:g} |",
@@ -211,6 +215,12 @@ def emissions_markdown(entry: LedgerEntry) -> str:
             for slot in entry.slots
         ]
     return "\n".join(lines)
+
+
+def _wait_row(wait_s: float) -> str:
+    if wait_s < 0:
+        return f"| Started early | {format_duration(timedelta(seconds=-wait_s))} before it was due |"
+    return f"| Waited | {format_duration(timedelta(seconds=wait_s))} |"
 
 
 def emissions_table(entry: LedgerEntry) -> str:

@@ -86,6 +86,15 @@ def test_waiting_on_the_same_site_changes_the_time_and_not_the_energy() -> None:
     assert total_gco2(slots) == pytest.approx(0.25 * 1.2 * 500)
 
 
+def test_a_run_that_started_early_is_compared_with_its_due_time() -> None:
+    energy_kwh, slots = counterfactual(
+        reading_of((0, 1, 0.25)), FAST, FAST, at(2.5), series_of(100, 100, 400, 200)
+    )
+    assert energy_kwh == 0.25
+    assert [(slot.start, slot.gco2_per_kwh) for slot in slots] == [(at(2.5), 400), (at(3), 200)]
+    assert total_gco2(slots) == pytest.approx(0.25 * 1.2 * 300)
+
+
 def test_pauses_are_closed() -> None:
     _, slots = counterfactual(reading_of((2, 2.5, 0.1), (5, 5.5, 0.1)), FAST, FAST, at(0), series_of(500))
     assert [(slot.start, slot.end) for slot in slots] == [(at(0), at(1))]

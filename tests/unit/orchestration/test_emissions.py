@@ -15,7 +15,7 @@ from carbon_policy.domain.job import JobSpec
 from carbon_policy.domain.ledger import LedgerEntry
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site, Tier
-from carbon_policy.orchestration.emissions import entry_of
+from carbon_policy.orchestration.emissions import emissions_markdown, entry_of
 
 START = datetime(2026, 11, 22, 6, tzinfo=UTC)
 
@@ -38,12 +38,18 @@ def reading(hour: float, minutes: float) -> EnergyReading:
     )
 
 
-def entry(*readings: EnergyReading, spec: dict[str, Any] | None = None, **site: Any) -> LedgerEntry:
+def entry(
+    *readings: EnergyReading,
+    spec: dict[str, Any] | None = None,
+    due: datetime = START,
+    actual: IntensitySeries | None = FLAT,
+    **site: Any,
+) -> LedgerEntry:
     fast = Site(name="fast", work_pool="fast", tier=Tier.FAST, zone="DE", power_w=300, pue=1.5, **site)
     evidence = Evidence(
         job="a",
         now=START,
-        submitted_at=START,
+        submitted_at=due,
         spec=JobSpec(quantity=40, functional_unit="image", **spec or {}),
         sites=(fast,),
     )
@@ -64,7 +70,7 @@ def entry(*readings: EnergyReading, spec: dict[str, Any] | None = None, **site: 
             evidence=evidence,
         ),
         readings=readings,
-        actual={"DE": FLAT},
+        actual={"DE": actual} if actual is not None else {},
         state="COMPLETED",
         span=(readings[0].started_at, readings[-1].ended_at),
     )
@@ -128,3 +134,53 @@ def test_where_nothing_but_stops_and_restarts_ran_at_once_it_is_nothing() -> Non
 )
 def test_a_run_costs_what_the_building_draws_and_the_time(prices: dict[str, Any], cost: float | None) -> None:
     assert entry(reading(0, 30), **prices).cost == (None if cost is None else pytest.approx(cost))
+
+
+class TestEarly:
+    """A run that started before it was due is compared with its due time."""
+
+    DUE = START + timedelta(hours=4)
+    STEPPED = FLAT.model_copy(update={"values_gco2_per_kwh": (100.0,) * 4 + (300.0,) * 8})
+
+    def test_its_saving_is_against_the_due_time(self) -> None:
+        kept = entry(reading(0, 60), due=self.DUE, actual=self.STEPPED)
+        assert kept.gco2 == pytest.approx(0.5 * 1.5 * 100)
+        assert kept.counterfactual_slots[0].start == self.DUE
+        assert kept.saved_gco2 == pytest.approx(0.5 * 1.5 * 200)
+        assert kept.settled
+        assert kept.wait_s == -4 * 3600
+        assert "| Started early | 4h before it was due |" in emissions_markdown(kept)
+
+    def test_it_settles_only_when_the_time_that_it_is_compared_with_is_known(self) -> None:
+        kept = entry(reading(0, 60), due=self.DUE, actual=None)
+        assert not kept.settled
+
+    @pytest.mark.parametrize(("due", "settled"), [(DUE, False), (START, True)])
+    def test_though_its_own_grams_are_known(self, due: datetime, settled: bool) -> None:
+        """It ran in another zone, whose intensities are known; nothing is of the reference's."""
+        here = Site(name="fr", work_pool="fr", tier=Tier.ECO, zone="FR", power_w=300)
+        fast = Site(name="fast", work_pool="fast", tier=Tier.FAST, zone="DE", power_w=300)
+        decision = Decision(
+            action=Action.RUN,
+            site="fr",
+            start=START,
+            reason=ReasonCode.RELEASED,
+            sentence="Now.",
+            evidence=Evidence(
+                job="a", now=START, submitted_at=due, spec=JobSpec(start_early="4h"), sites=(fast, here)
+            ),
+        )
+        one = reading(0, 60)
+        kept = entry_of(
+            run=FlowRun(flow_id=uuid4()),
+            flow="train",
+            deployment="nightly",
+            decision=decision,
+            readings=[one],
+            actual={"FR": FLAT.model_copy(update={"zone": "FR"})},
+            state="COMPLETED",
+            span=(one.started_at, one.ended_at),
+        )
+        assert kept.gco2 is not None
+        assert kept.counterfactual_gco2 is None
+        assert kept.settled is settled
