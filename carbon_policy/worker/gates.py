@@ -22,17 +22,19 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.flow_engine import run_flow_sync
-from prefect.states import Pending
+from prefect.states import AwaitingRetry, Pending
 
 from carbon_policy.domain.decision import Decision
 from carbon_policy.domain.errors import SetupError
 from carbon_policy.orchestration.gate import or_refused, run_in_context
-from carbon_policy.orchestration.placement import Placed, RunHere, settle
+from carbon_policy.orchestration.placement import Placed, RunHere, find_child, settle
 from carbon_policy.orchestration.policy_task import AT_HAND
 from carbon_policy.orchestration.waits import set_state_if
 from carbon_policy.orchestration.world import World
 
 _STALE_S = 60.0
+
+_RETRIED = AwaitingRetry().name
 
 _WORLD: ContextVar[World | None] = ContextVar("carbon-policy-world", default=None)
 
@@ -69,6 +71,19 @@ def take(client: SyncPrefectClient, run: FlowRun) -> bool:
     except ObjectNotFound:
         return False
     return answer.status is SetStateStatus.ACCEPT
+
+
+def retry_job(client: SyncPrefectClient, run: FlowRun) -> None:
+    """Pass a retry that somebody asked for down to the job, where it has ended badly.
+
+    The job's run is started again as it would be by a retry of its own; there is no second one.
+    """
+    job = find_child(client, run)
+    if job is not None and job.state_type in _ENDED_BADLY:
+        client.set_flow_run_state(job.id, AwaitingRetry(message="Its run was retried."), force=True)
+
+
+_ENDED_BADLY = (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
 
 
 class Gates:
@@ -141,9 +156,14 @@ class Gates:
                 self._under_way.discard(run.id)
 
     def _run(self, run: FlowRun, decision: Decision | None, world: World | None) -> None:
+        if run.state_name == _RETRIED:
+            retry_job(self._client, run)
         AT_HAND.set(decision)
         _WORLD.set(world)
         current = self._client.read_flow_run(run.id)
+        if current.state_type is not StateType.PENDING:
+            # Put to wait, or cancelled, in that very moment: the engine would sleep until it is due.
+            return
         try:
             run_flow_sync(gate, flow_run=current, parameters={}, return_type="state")
         except (Pause, Abort):
