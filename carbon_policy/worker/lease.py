@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -30,7 +31,9 @@ STALE_S = 20.0
 
 def lease_name(pool: str) -> str:
     """The name of a pool's variable: lower case letters, digits and underscores, as Prefect asks for."""
-    return "carbon_policy_planner_" + re.sub(r"[^a-z0-9]+", "_", pool.lower()).strip("_")
+    # Pools may differ in what a name cannot hold.
+    readable = re.sub(r"[^a-z0-9]+", "_", pool.lower()).strip("_")
+    return f"carbon_policy_planner_{readable}_{sha256(pool.encode()).hexdigest()[:8]}"
 
 
 class Lease:
