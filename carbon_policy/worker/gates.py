@@ -22,6 +22,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.flow_engine import run_flow_sync
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import AwaitingRetry, Pending
 
 from carbon_policy.domain.decision import Decision
@@ -164,8 +165,13 @@ class Gates:
         if current.state_type is not StateType.PENDING:
             # Put to wait, or cancelled, in that very moment: the engine would sleep until it is due.
             return
+        # Of a run with a deployment Prefect's engine listens for a suspension, by a connection and a thread of its own:
+        # as much as all else that a gate costs, and a gate takes less than a second.
+        current = current.model_copy(update={"deployment_id": None})
         try:
-            run_flow_sync(gate, flow_run=current, parameters={}, return_type="state")
+            # A run that gives heartbeats and then none is taken for dead, and this one stays Running without a process.
+            with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+                run_flow_sync(gate, flow_run=current, parameters={}, return_type="state")
         except (Pause, Abort):
             # Left Running with its job on its site, or put to wait; or the server had other plans for it.
             return
