@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-fast check image bench lock clean
+.PHONY: help venv demo test test-fast chaos check image bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,10 @@ test: venv  ## run every test (PYTEST_ARGS=...)
 
 test-fast: venv  ## run the tests that need no server, no Docker and little time
 	@$(BIN)/pytest -m "not server and not docker and not slow" $(PYTEST_ARGS)
+
+chaos: venv  ## kill, cut and delay carbon workers and their server, and count their jobs (JOBS=1000 MINUTES=20 SEED=...)
+	@$(BIN)/python -m tests.support.chaos --jobs $(or $(JOBS),1000) --minutes $(or $(MINUTES),20) \
+	  $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
 check: venv  ## lint, format, types, layers and file sizes; changes nothing
 	$(BIN)/ruff check .
