@@ -74,7 +74,7 @@ def _without_a_team(live: bool) -> Iterator[Finding]:
 def _server_findings(client: SyncPrefectClient, live: bool) -> Iterator[Finding]:
     from functools import partial
 
-    from carbon_policy.cli.checks import server
+    from carbon_policy.cli.checks import pools, runs, server
     from carbon_policy.cli.checks.docker import check_docker
     from carbon_policy.cli.checks.finding import Finding, Level, guarded
     from carbon_policy.cli.checks.grid import check_grid
@@ -88,8 +88,9 @@ def _server_findings(client: SyncPrefectClient, live: bool) -> Iterator[Finding]
         ("server", server.check_api),
         ("clock", server.check_clock),
         ("block types", server.check_block_types),
-        ("runs", server.check_overdue),
-        ("pool carbon", server.check_carbon_pool),
+        ("runs", runs.check_overdue),
+        ("runs", runs.check_ends),
+        ("pool carbon", pools.check_carbon_pool),
     ):
         yield from guarded(what, partial(check, client))
     block = CarbonSettings().policy_block
@@ -99,7 +100,7 @@ def _server_findings(client: SyncPrefectClient, live: bool) -> Iterator[Finding]
         yield Finding(Level.FAIL, f"policy {block}", str(error))
         yield from _without_a_team(live)
         return
-    yield from guarded("sites", partial(server.check_sites, client, directory))
+    yield from guarded("sites", partial(pools.check_sites, client, directory))
     zones = list(dict.fromkeys(site.zone for site in directory.sites))
     asked = partial(check_grid, zones, directory.sources, live=live, keyed=directory.keyed)
     yield from guarded("grid", asked)

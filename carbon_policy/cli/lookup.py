@@ -20,7 +20,7 @@ from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.errors import InvalidInputError
 from carbon_policy.orchestration.directory import starts_gate
-from carbon_policy.orchestration.names import DECLARED, DEFERRED, TAG_TWIN
+from carbon_policy.orchestration.names import DECLARED, TAG_TWIN, WAITING
 
 _PAGE = 200
 _MOST_CANDIDATES = 8
@@ -63,7 +63,7 @@ def find_waiting(client: SyncPrefectClient, name: str) -> FlowRun:
             raise InvalidInputError(
                 f"{len(named)} waiting runs are called {name!r}; give the id of one of them: {_candidates(named)}."
             )
-    deferred = [run for run in _waiting(client) if run.state_name == DEFERRED]
+    deferred = [run for run in _waiting(client) if run.state_name in WAITING]
     listed = f"Deferred are: {_candidates(deferred)}." if deferred else "No run is deferred at present."
     raise InvalidInputError(f"No waiting run is called {name!r}. {listed}")
 
@@ -113,7 +113,7 @@ def _candidates(runs: Sequence[FlowRun]) -> str:
 
 
 def placed_by(client: SyncPrefectClient, deployment: DeploymentResponse) -> str | None:
-    """What asks for a decision about a deployment's runs: the gate, its decorator, or (`None`) nothing."""
+    """What asks for a decision about a deployment's runs: its pool's worker, its decorator, or (`None`) nothing."""
     if deployment.work_pool_name and starts_gate(client.read_work_pool(deployment.work_pool_name)):
-        return f"the gate of work pool {deployment.work_pool_name}"
+        return f"the worker of work pool {deployment.work_pool_name}"
     return "the decorator on its flow" if DECLARED in (deployment.job_variables or {}) else None

@@ -49,9 +49,10 @@ def connected() -> Iterator[SyncPrefectClient]:
             raise SetupError(f"The Prefect server at {url} failed: {_reason(error)}.{remedy}") from error
 
 
-def online_workers(client: SyncPrefectClient, pool: str) -> int:
-    """How many workers of a pool were heard of lately."""
-    return sum(worker.status is WorkerStatus.ONLINE for worker in client.read_workers_for_work_pool(pool))
+def online_workers(client: SyncPrefectClient, pool: str) -> list[str]:
+    """The names of a pool's workers that were heard of lately."""
+    workers = client.read_workers_for_work_pool(pool)
+    return sorted(worker.name for worker in workers if worker.status is WorkerStatus.ONLINE)
 
 
 def _is_sign_in(error: Exception) -> bool:

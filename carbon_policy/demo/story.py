@@ -19,6 +19,7 @@ from carbon_policy.demo.setup import deploy, make_server, start_day, submit
 from carbon_policy.demo.watch import Watched, look
 from carbon_policy.domain.errors import SetupError
 from carbon_policy.grid.replay import ReplayClock
+from carbon_policy.orchestration.names import CARBON_POOL, WORKER_TYPE
 from carbon_policy.provision.files import Infrastructure
 
 _ONLINE_WITHIN_S = 60.0
@@ -52,7 +53,7 @@ def _start_workers(stack: PrefectStack, infrastructure: Infrastructure) -> None:
     names = {
         pool: stack.start_worker(pool, kind, name=f"{pool}-{stack.port}")
         for pool, kind in (
-            ("carbon", "process"),
+            (CARBON_POOL, WORKER_TYPE),
             ("fast", infrastructure.value),
             ("eco", infrastructure.value),
         )

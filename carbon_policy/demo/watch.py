@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,13 +13,16 @@ from prefect.client.schemas.objects import FlowRun
 
 from carbon_policy.demo.jobs import DemoJob
 from carbon_policy.orchestration.names import (
-    DEFERRED,
     LABEL_CHILD,
     LABEL_PARENT,
     LABEL_SITE,
     TAG_PLACED,
+    WAITING,
 )
 from carbon_policy.orchestration.waits import wait_of
+
+# `greener-site: ... On eco: ...`, and when the job has ended, the same in brackets at the end.
+_PLACED_BECAUSE = re.compile(r"(?:^|\()[a-z-]+: (?P<sentence>.+?) On ")
 
 
 @dataclass
@@ -27,7 +31,7 @@ class Watched:
 
     Attributes:
         job: The job.
-        run_id: Its gate's run; `None` until it is due.
+        run_id: Its run on the carbon pool; `None` until it is due.
         stage: One word: `due later`, `asking`, `deferred`, `starting`, `running`, `done`, or the state of a failure.
         where: The site, once there is one.
         until: While deferred, the moment at which it is asked again, UTC.
@@ -59,8 +63,7 @@ def look(client: SyncPrefectClient, watched: list[Watched]) -> None:
 
 def _update(item: Watched, run: FlowRun, child: FlowRun | None) -> None:
     if child is not None:
-        if run.state is not None and run.state.is_completed():
-            item.why = (run.state.message or "").partition(": ")[2].partition(" On ")[0]
+        item.why = _placed_because(run) or item.why
         item.where = str(child.labels.get(LABEL_SITE, ""))
         state = child.state
         item.until = None
@@ -73,7 +76,7 @@ def _update(item: Watched, run: FlowRun, child: FlowRun | None) -> None:
             item.ended = True
         return
     state = run.state
-    if state is not None and state.name == DEFERRED:
+    if state is not None and state.name in WAITING:
         item.stage = "deferred"
         wait = wait_of(run)
         item.until = wait.until if wait is not None else None
@@ -82,3 +85,9 @@ def _update(item: Watched, run: FlowRun, child: FlowRun | None) -> None:
         item.stage, item.ended = f"{state.name}: {state.message}", True
     else:
         item.stage = "asking"
+
+
+def _placed_because(run: FlowRun) -> str:
+    """The sentence with which a run was placed, while its job is under way and after; empty until it is placed."""
+    said = _PLACED_BECAUSE.search((run.state.message if run.state is not None else None) or "")
+    return said["sentence"] if said is not None else ""

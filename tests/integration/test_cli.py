@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
-from prefect.states import Scheduled
+from prefect.states import Failed, Scheduled
 from typer.testing import CliRunner, Result
 
+from carbon_policy.cli.checks.runs import check_ends
 from carbon_policy.cli.main import app
 from carbon_policy.demo.processes import PrefectStack
 from carbon_policy.domain.errors import CarbonPolicyError
@@ -116,7 +118,7 @@ def test_explain_says_what_why_and_from_where_and_changes_nothing(client: SyncPr
     assert everything(client) == before
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith(("DEFER ", "RUN "))
-    assert "placed by the gate of work pool carbon" in result.stdout
+    assert "placed by the worker of work pool carbon" in result.stdout
     for words in (
         "chosen",
         "at once on fast",
@@ -190,6 +192,32 @@ def test_the_doctor_names_what_is_missing_and_how_to_mend_it(stack: PrefectStack
         "ok     history",
     ):
         assert row in result.stdout
+
+
+def test_the_doctor_says_what_was_refused_lately_and_no_more_than_is_read(client: SyncPrefectClient) -> None:
+    deployment = client.read_deployment_by_name("train/nightly")
+
+    def ended(name: str, number: int) -> None:
+        run = client.create_flow_run_from_deployment(deployment.id, name=f"{name.lower()}-{number}")
+        state: State[Any] = Failed(name=name, message=f"Say number {number} better.")
+        client.set_flow_run_state(run.id, state, force=True)
+
+    now = datetime.now(UTC)
+    assert list(check_ends(client, now)) == []
+    ended("Refused", 0)
+    ended("JobDeleted", 1)
+    deleted, refused = check_ends(client, now)
+    assert (deleted.what, refused.what) == ("run jobdeleted-1", "run refused-0")
+    assert refused.says == "Refused, just now: Say number 0 better."
+    assert "retry the run" in refused.mend
+    assert "start a new run" in deleted.mend
+    assert list(check_ends(client, now + timedelta(hours=25))) == []
+    for number in range(2, 7):
+        ended("Refused", number)
+    *shown, rest = check_ends(client, now)
+    assert [finding.what for finding in shown] == [f"run refused-{number}" for number in (6, 5, 4, 3, 2)]
+    assert rest.says == "7 runs of the last 24 h came to nothing; the newest 5 are above"
+    assert "Say number 6 better." in invoke("doctor").stdout
 
 
 def test_the_doctor_without_a_policy(stack: PrefectStack, monkeypatch: pytest.MonkeyPatch) -> None:

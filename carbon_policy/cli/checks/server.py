@@ -1,4 +1,4 @@
-"""Checks of the Prefect server: its version and clock, our pools, workers and blocks, and overdue runs."""
+"""Checks of the Prefect server: its version, its clock, and our block types."""
 
 from __future__ import annotations
 
@@ -8,20 +8,13 @@ from email.utils import parsedate_to_datetime
 
 import prefect
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import WorkPool
 from prefect.exceptions import ObjectNotFound
-from prefect.workers.base import BaseWorker
 
 from carbon_policy.cli.checks.finding import Finding, Level
-from carbon_policy.cli.server import online_workers
-from carbon_policy.domain.site import Tier
 from carbon_policy.orchestration.blocks import CarbonPolicy, CarbonSite
-from carbon_policy.orchestration.directory import Directory, source_kinds, starts_gate
-from carbon_policy.orchestration.names import CARBON_POOL
-from carbon_policy.orchestration.overdue import find_overdue
+from carbon_policy.orchestration.directory import source_kinds
 
 _MOST_CLOCK_SKEW_S = 5.0
-_APPLY = "carbon-policy apply"
 _CLOCK_TRIES = 3
 
 
@@ -71,75 +64,6 @@ def _clock_skew_s(client: SyncPrefectClient) -> float | None:
     return (parsedate_to_datetime(date) - asked - (answered - asked) / 2).total_seconds() + 0.5
 
 
-def check_carbon_pool(client: SyncPrefectClient) -> Iterator[Finding]:
-    """Whether the pool that places runs is there, and places them."""
-    what = f"pool {CARBON_POOL}"
-    try:
-        pool = client.read_work_pool(CARBON_POOL)
-    except ObjectNotFound:
-        yield Finding(Level.WARN, what, "it is not there: only decorated flows are placed", _APPLY)
-        return
-    if pool.type != "process" or not starts_gate(pool):
-        yield Finding(Level.FAIL, what, f"of type {pool.type}, it does not start the gate", _APPLY)
-    yield from _pool(client, pool, what, needed=True)
-
-
-def check_sites(client: SyncPrefectClient, directory: Directory) -> Iterator[Finding]:
-    """Whether the policy's sites are there, and can take jobs."""
-    if not directory.sites:
-        yield Finding(
-            Level.FAIL,
-            f"policy {directory.policy_name}",
-            "it names no site",
-            "name some in blocks/policy.yaml",
-        )
-        return
-    names = ", ".join(site.name for site in directory.sites)
-    yield Finding(Level.OK, f"policy {directory.policy_name}", f"sites {names}")
-    if all(site.tier is not Tier.FAST for site in directory.sites):
-        yield Finding(Level.WARN, "sites", "none is fast, so savings are judged against the first of them")
-    for site in directory.sites:
-        what = f"site {site.name}"
-        pool = directory.pools.get(site.work_pool)
-        if pool is None:
-            yield Finding(Level.FAIL, what, f"there is no work pool {site.work_pool!r}", _APPLY)
-        elif starts_gate(pool):
-            yield Finding(
-                Level.FAIL,
-                what,
-                f"its work pool {pool.name} starts the gate, and so no job",
-                "name another work pool in blocks/sites.yaml",
-            )
-        else:
-            yield from _pool(client, pool, what, needed=site.tier is Tier.FAST)
-
-
-def _pool(client: SyncPrefectClient, pool: WorkPool, what: str, *, needed: bool) -> Iterator[Finding]:
-    """Whether a pool hands out runs and somebody takes them; without one that is needed, jobs stand still."""
-    bad = Level.FAIL if needed else Level.WARN
-    if pool.is_paused:
-        yield Finding(bad, what, "it is paused", f"prefect work-pool resume {pool.name}")
-    if pool.is_push_pool or pool.is_managed_pool:
-        yield Finding(Level.OK, what, f"{pool.type} pool {pool.name}, which takes no worker")
-        return
-    if BaseWorker.get_worker_class_from_type(pool.type) is None:
-        yield Finding(Level.WARN, what, f"no worker of its type {pool.type} is installed here")
-    workers = online_workers(client, pool.name)
-    if workers:
-        yield Finding(
-            Level.OK,
-            what,
-            f"{pool.type} pool {pool.name}, {workers} worker{'s' if workers > 1 else ''} online",
-        )
-    else:
-        yield Finding(
-            bad,
-            what,
-            f"{pool.type} pool {pool.name}, no worker online",
-            f"prefect worker start --pool {pool.name}",
-        )
-
-
 def check_block_types(client: SyncPrefectClient) -> Iterator[Finding]:
     """Whether the UI can make our blocks."""
     missing = []
@@ -157,12 +81,3 @@ def check_block_types(client: SyncPrefectClient) -> Iterator[Finding]:
         )
     else:
         yield Finding(Level.OK, "block types", "all are registered")
-
-
-def check_overdue(client: SyncPrefectClient) -> Iterator[Finding]:
-    """Whether somebody waits in vain."""
-    found = find_overdue(client, datetime.now(UTC))
-    if found:
-        yield Finding(Level.WARN, "runs", f"{len(found)} overdue", "carbon-policy overdue --fix")
-    else:
-        yield Finding(Level.OK, "runs", "none is overdue")

@@ -1,0 +1,68 @@
+"""Checks of runs: those that nobody got going, and those that came to nothing lately."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+)
+from prefect.client.schemas.sorting import FlowRunSort
+
+from carbon_policy.cli.checks.finding import Finding, Level
+from carbon_policy.cli.words import counted
+from carbon_policy.domain.times import format_duration
+from carbon_policy.orchestration.overdue import find_overdue
+
+LATELY = timedelta(hours=24)
+_MOST_SHOWN = 5
+
+_MENDS = {
+    "Refused": "change what it says, and retry the run in the UI",
+    "JobDeleted": "start a new run, if the job is still wanted",
+}
+"""State names of runs that came to nothing and say why, and what is to be done."""
+
+
+def check_overdue(client: SyncPrefectClient) -> Iterator[Finding]:
+    """Whether somebody waits in vain."""
+    found = find_overdue(client, datetime.now(UTC))
+    if found:
+        yield Finding(Level.WARN, "runs", f"{len(found)} overdue", "carbon-policy overdue --fix")
+    else:
+        yield Finding(Level.OK, "runs", "none is overdue")
+
+
+def check_ends(client: SyncPrefectClient, now: datetime | None = None) -> Iterator[Finding]:
+    """Whether runs were refused lately, or lost their job to somebody who deleted it; the newest with what they say.
+
+    Args:
+        client: A client of the server.
+        now: UTC; the present, if not said.
+    """
+    now = now or datetime.now(UTC)
+    wanted = FlowRunFilter(
+        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=list(_MENDS))),
+        end_time=FlowRunFilterEndTime(after_=now - LATELY),
+    )
+    newest = client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.END_TIME_DESC, limit=_MOST_SHOWN)
+    for run in newest:
+        assert run.state is not None  # noqa: S101  By its name it was found.
+        name, ago = str(run.state.name), max(now - run.state.timestamp, timedelta(0))
+        when = f"{format_duration(ago)} ago" if ago >= timedelta(minutes=1) else "just now"
+        yield Finding(
+            Level.WARN,
+            f"run {run.name}",
+            f"{name}, {when}: {run.state.message or 'no more was said'}",
+            _MENDS[name],
+        )
+    if len(newest) == _MOST_SHOWN:
+        in_all = client.count_flow_runs(flow_run_filter=wanted)
+        if in_all > _MOST_SHOWN:
+            says = f"{counted(in_all, 'run')} of the last 24 h came to nothing; the newest {_MOST_SHOWN} are above"
+            yield Finding(Level.WARN, "runs", says)
