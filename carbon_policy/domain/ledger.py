@@ -140,5 +140,5 @@ class LedgerEntry(BaseModel):
 
     @property
     def wait_s(self) -> float:
-        """Seconds from being due to the start of the user's code."""
+        """Seconds from being due to the start of the user's code; negative where it started early."""
         return (self.started_at - self.submitted_at).total_seconds()

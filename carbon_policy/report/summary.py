@@ -172,7 +172,8 @@ def _totals(entries: Sequence[LedgerEntry]) -> Totals:
     predicted = [entry for entry in counted if entry.predicted_saving_gco2 is not None]
     counterfactual = fsum(entry.counterfactual_gco2 or 0 for entry in counted)
     saved = fsum(entry.saved_gco2 or 0 for entry in counted)
-    waits = [entry.wait_s for entry in entries]
+    # An early start makes nobody's wait shorter.
+    waits = [max(0.0, entry.wait_s) for entry in entries]
     return Totals(
         jobs=len(entries),
         counted=len(counted),

@@ -52,7 +52,9 @@ def placement(entry: LedgerEntry) -> str:
 
 
 def format_wait(seconds: float) -> str:
-    """A wait: `3h 20m`, `none`."""
+    """A wait: `3h 20m`, `none`; `2h early` for a start before it was due."""
+    if seconds <= -1:
+        return f"{format_duration(timedelta(seconds=-seconds))} early"
     return format_duration(timedelta(seconds=seconds)) if seconds >= 1 else "none"
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from carbon_policy.domain.ledger import LedgerEntry
 from carbon_policy.report.summary import summarise
-from carbon_policy.report.wording import headline
+from carbon_policy.report.wording import format_wait, headline
 
 # By hand, 0.3 kW x PUE 1.2 = 0.36 kWh an hour, on the fixture's day:
 # train due at 2 (360 + 340), run at 11 (180 + 160): 252 g instead, 122.4 g emitted.
@@ -34,6 +35,19 @@ def test_waits_and_states_are_those_of_all_jobs(entries: list[LedgerEntry]) -> N
     assert totals.wait_max_s == 9 * 3600
     assert totals.wait_mean_s == (9 + 0 + 7 + 1) * 3600 / 4
     assert totals.not_completed == 1
+
+
+def test_an_early_start_makes_nobodys_wait_shorter(entries: list[LedgerEntry]) -> None:
+    early = entries[0].model_copy(update={"submitted_at": entries[0].started_at + timedelta(hours=2)})
+    assert early.wait_s == -7200
+    totals = summarise([early, *entries[1:]]).groups[0].totals
+    assert totals.wait_mean_s == (0 + 0 + 7 + 1) * 3600 / 4
+    assert [format_wait(seconds) for seconds in (early.wait_s, -0.5, 0, 7200)] == [
+        "2h early",
+        "none",
+        "none",
+        "2h",
+    ]
 
 
 def test_predictions_are_compared_over_the_jobs_that_have_them(entries: list[LedgerEntry]) -> None:
