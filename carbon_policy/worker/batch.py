@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.decision import Action, Decision, Plan
-from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.orchestration.fleet import fleets, joint_places
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.replan import waiting_runs
@@ -115,6 +113,6 @@ def _decided(client: SyncPrefectClient, world: World, run: FlowRun, place: Plan 
         decision = decide_for(client, run, deployment, None, world.now, world=world, plan=place)
     except ObjectNotFound:
         return Decided(run, name, None, "Its deployment was deleted.")
-    except (CarbonPolicyError, httpx.HTTPError, ValueError) as error:
+    except Exception as error:  # Whatever it is, it is of this run, and must not hold up the others.
         return Decided(run, name, None, str(error) or type(error).__name__)
     return Decided(run, name, decision)
