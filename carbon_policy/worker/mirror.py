@@ -127,7 +127,8 @@ class Mirror:
             return seen
 
     def _running(self) -> Iterable[FlowRun]:
-        types = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
+        # Suspending a run does not suspend its job, whose end is brought all the same.
+        types = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED])
         return list(
             all_runs(
                 self._client,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.domain.job import JobSpec
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.orchestration.directory import Directory
@@ -50,7 +51,11 @@ class Watch:
         return found
 
     def _changes(self, world: World, policy: str) -> Iterable[str]:
-        directory = world.directory(policy)
+        try:
+            directory = world.directory(policy)
+        except CarbonPolicyError:
+            # The block is gone, or was never there: runs that name it say so themselves.
+            return
         team = _as_seen(directory)
         if self._teams.get(policy, team) != team:
             yield f"The policy {policy}, its sites or their work pools have changed."
