@@ -91,7 +91,8 @@ def how_to_move(pool: WorkPool, worker_type: str, template: Template) -> tuple[s
             *lines,
             f"  stop its {pool.type} workers, and then",
             start,
-            "  Runs that wait stay where they are and keep their times. Runs that were placed end as before.",
+            "  Runs that wait stay where they are and keep their times. Runs that were placed end as before; let those"
+            " with the job variable wait end first, with the pool paused, as their gates go with the worker.",
         )
     return (
         *lines,
