@@ -17,13 +17,11 @@ from uuid import UUID
 
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas import OrchestrationResult
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.responses import SetStateStatus
-from prefect.exceptions import Abort, ObjectNotFound, Pause
+from prefect.exceptions import Abort, Pause
 from prefect.flow_engine import run_flow_sync
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.states import AwaitingRetry, Pending
+from prefect.states import AwaitingRetry
 
 from carbon_policy.domain.decision import Decision
 from carbon_policy.domain.errors import SetupError
@@ -66,12 +64,11 @@ def leave_running(client: SyncPrefectClient, run: FlowRun, placed: Placed) -> No
 
 
 def take(client: SyncPrefectClient, run: FlowRun) -> bool:
-    """Take a run as a worker does; of all workers only one can. Returns whether it was taken."""
-    try:
-        answer: OrchestrationResult[Any] = client.set_flow_run_state(run.id, Pending())
-    except ObjectNotFound:
-        return False
-    return answer.status is SetStateStatus.ACCEPT
+    """Take a run as a worker does, if it is as it was read; of all workers only one can. Returns whether it was taken.
+
+    One that was put to wait since is not taken: Prefect's engine would sleep here until it is due.
+    """
+    return set_state_if(client, run, {"type": "PENDING", "name": "Pending"})
 
 
 def retry_job(client: SyncPrefectClient, run: FlowRun) -> None:
