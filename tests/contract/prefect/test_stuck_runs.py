@@ -8,21 +8,25 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.states import Completed, Crashed, Pending, Running
 
+from carbon_policy.orchestration import placement
 from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, TAG_PLACED, WORKER_TYPE
 from carbon_policy.orchestration.overdue import OverdueKind
 from carbon_policy.orchestration.placement import idempotency_key
 from carbon_policy.orchestration.waits import wait_of
 from carbon_policy.orchestration.world import World
+from carbon_policy.worker import gates
 from carbon_policy.worker.ahead import advance, early_starts
 from carbon_policy.worker.recovery import NOBODY_FOR, recover
 from tests.support import grids
 from tests.support.bench import FAST, Bench, unique
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
@@ -112,6 +116,50 @@ class TestRecovery:
         bench.client.update_flow_run_labels(run.id, {LABEL_CHILD: str(job.id)})
         bench.client.set_flow_run_state(run.id, State(type=StateType.RUNNING, name="PlacedFast"))
         return run, job
+
+
+class TestGate:
+    """A gate in the worker's process that meets a server that gives no good answer."""
+
+    @pytest.mark.parametrize("fails", ["after the job was made", "as it says where the job is"])
+    def test_a_run_whose_job_is_there_ends_as_the_job_whatever_answers_were_lost(
+        self, bench: Bench, pool: str, tmp_path: Path, fails: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def no_answer(*_: Any) -> None:
+            raise httpx.ReadTimeout("the reply was lost")
+
+        if fails.startswith("after"):
+            create = placement.create_child
+
+            def created(*args: Any) -> None:
+                create(*args)
+                no_answer()
+
+            monkeypatch.setattr(placement, "create_child", created)
+        else:
+            monkeypatch.setattr(gates, "leave_running", no_answer)
+        said = {"policy_block": bench.policy(grids.flat(tmp_path)), "urgency": "critical"}
+        run = bench.read(bench.run(bench.deploy(pool, job_variables=said)))
+        self._gate(bench, run)
+        [job] = bench.jobs_of(run)
+        monkeypatch.undo()
+        recover(
+            bench.client,
+            pool,
+            datetime.now(UTC) + LONG_AFTER,
+            lambda _: False,
+            lambda *what: pytest.fail(str(what)),
+        )
+        if bench.read(run).state_type is StateType.SCHEDULED:
+            self._gate(bench, bench.read(run))
+        assert bench.read(run).state_name == "PlacedFast", bench.describe(run)
+        assert bench.jobs_of(run) == [job]
+
+    def _gate(self, bench: Bench, run: FlowRun) -> None:
+        one = gates.Gates(bench.client, 1, lambda *_: None)
+        one.start(run, None, None)
+        wait_for(lambda: not one.count, 60, "the gate is done")
+        one.close()
 
 
 class TestAhead:

@@ -282,6 +282,12 @@ class TestPutOff:
         assert bare.id not in left
         assert bench.read(first).state_name == "Deferred"
 
+    def test_one_that_was_put_off_since_it_was_read_is_not_taken(self, bench: Bench, run: FlowRun) -> None:
+        """By another worker, whose gates stand in line: the engine would sleep in its thread until it is due."""
+        assert put_off(bench.client, run, to(in_an_hour()))
+        assert not take(bench.client, run)
+        assert bench.read(run).state_name == "Deferred"
+
     def test_it_wakes_and_can_be_taken_again(self, bench: Bench) -> None:
         run = due_run(bench, nightly(bench))
         put_off(bench.client, run, to(datetime.now(UTC) - timedelta(seconds=1)))
@@ -315,6 +321,18 @@ class TestConcurrencyLimit:
         assert take(bench.client, bench.read(bench.run(deployment)))
         assert not put_off(bench.client, run, to(in_an_hour()))
         assert bench.read(run).state_name == "AwaitingConcurrencySlot"
+
+    def test_a_run_that_finds_no_place_when_it_wakes_knows_how_often_it_was_deferred(
+        self, bench: Bench
+    ) -> None:
+        """Prefect then gives it a state of its own."""
+        deployment = bench.deploy(CARBON, concurrency_limit=1)
+        run, other = (bench.read(bench.run(deployment)) for _ in range(2))
+        assert put_off(bench.client, run, to(datetime.now(UTC) - timedelta(seconds=1)))
+        assert take(bench.client, other)
+        assert not take(bench.client, bench.read(run))
+        assert bench.read(run).state_name == "AwaitingConcurrencySlot"
+        assert deferrals_of(bench.read(run)) == 1
 
     def test_a_run_whose_job_is_under_way_holds_its_place_and_renews_it(self, bench: Bench) -> None:
         deployment = bench.deploy(CARBON, concurrency_limit=1)

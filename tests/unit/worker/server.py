@@ -90,15 +90,21 @@ class Server:
             return SimpleNamespace(json=lambda: found, headers={})
         assert path.endswith("bulk_set_state"), path
         [run_id] = json["flow_runs"]["id"]["any_"]
-        run, wanted = self.runs[UUID(run_id)], json["flow_runs"]["state"]
-        if [run.state_name] != wanted["name"]["any_"] or [run.state_type] != wanted["type"]["any_"]:
+        run, wanted = self.runs.get(UUID(run_id)), json["flow_runs"]["state"]
+        if (
+            run is None
+            or [run.state_name] != wanted["name"]["any_"]
+            or [run.state_type] != wanted["type"]["any_"]
+        ):
             return SimpleNamespace(json=lambda: {"results": []})
-        at = datetime.fromisoformat(json["state"]["state_details"]["scheduled_time"])
-        state: State[Any] = Scheduled(
-            name=json["state"]["name"], scheduled_time=at, data=json["state"]["data"]
-        )
-        self.set(run.id, state)
-        return SimpleNamespace(json=lambda: {"results": [{"status": "ACCEPT"}]})
+        if json["state"]["type"] == "SCHEDULED":
+            at = datetime.fromisoformat(json["state"]["state_details"]["scheduled_time"])
+            name, data = json["state"]["name"], json["state"]["data"]
+            state: State[Any] = Scheduled(name=name, scheduled_time=at, data=data)
+        else:
+            state = State(type=json["state"]["type"], name=json["state"]["name"])
+        status = self.set_flow_run_state(run.id, state).status.value
+        return SimpleNamespace(json=lambda: {"results": [{"status": status}]})
 
     def read_flow_run(self, run_id: UUID) -> FlowRun:
         self.asked.append("read_flow_run")

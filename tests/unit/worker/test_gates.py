@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.responses import SetStateStatus
-from prefect.exceptions import Abort, ObjectNotFound, Pause
+from prefect.exceptions import Abort, Pause
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Failed, Pending, Running, Scheduled
 
 from carbon_policy.orchestration.names import LABEL_PARENT
@@ -110,27 +108,23 @@ def test_a_run_has_one_gate_at_a_time(house: House) -> None:
     assert (house.started, house.gates.count) == ([run.id], 0)
 
 
-@pytest.mark.parametrize("state", [Pending(), Running()], ids=lambda state: state.name)
-def test_one_that_another_worker_has_is_left_to_it(house: House, state: Any) -> None:
+@pytest.mark.parametrize(
+    "state", [Pending(), Running(), Scheduled(name="Deferred"), Cancelled()], ids=lambda state: state.name
+)
+def test_one_that_was_changed_since_it_was_read_is_left_as_it_is(house: House, state: Any) -> None:
     run = house.server.add()
     house.server.set(run.id, state)
-    house.server.set_flow_run_state = _refuses  # type: ignore[method-assign]
     house.gates.start(run, None, None)
-    house.gates.close()
+    house.idle()
     assert house.started == []
     assert house.failed == []
+    assert house.server.states[run.id] == [state.name]
 
 
-def _refuses(*_: Any, **__: Any) -> Any:
-    return SimpleNamespace(status=SetStateStatus.ABORT)
-
-
-def test_one_that_was_deleted_is_left(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(*_: Any) -> None:
-        raise ObjectNotFound(Exception("gone"))
-
-    monkeypatch.setattr(house.server, "set_flow_run_state", gone)
-    assert not take(house.server, house.server.add())  # type: ignore[arg-type]
+def test_one_that_was_deleted_is_none(house: House) -> None:
+    run = house.server.add()
+    del house.server.runs[run.id]
+    assert not take(house.server, run)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
