@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +29,9 @@ from carbon_policy.orchestration.variables import check_names, policy_block_name
 from carbon_policy.orchestration.world import World
 from carbon_policy.policies import decide
 
+AT_HAND: ContextVar[Decision | None] = ContextVar("carbon-policy-decision", default=None)
+"""A decision about a run that was made together with others', for the task that is then run for this one."""
+
 
 @task(name="carbon-policy", persist_result=False, cache_policy=NO_CACHE, retries=0)
 def consult(run_id: str, declared: Mapping[str, Any] | None = None) -> Decision:
@@ -41,6 +45,9 @@ def consult(run_id: str, declared: Mapping[str, Any] | None = None) -> Decision:
         InvalidInputError: What was said of the job is refused.
         SetupError: The policy block, or something that it names, is missing.
     """
+    at_hand = AT_HAND.get()
+    if at_hand is not None and at_hand.evidence.job == run_id:
+        return at_hand
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(UUID(run_id))
         deployment = client.read_deployment(run.deployment_id) if run.deployment_id else None
@@ -97,7 +104,9 @@ def evidence_for(
     worth_it = weighs(resolved.spec, released)
     if worth_it:
         own_pool = deployment.work_pool_name if deployment and _takes_a_slot(run) else None
-        sites = tuple(_with_room(site, directory, own_pool) for site in directory.sites)
+        sites = tuple(
+            _with_room(site, directory, own_pool, world.taken(site.name)) for site in directory.sites
+        )
         directory = replace(directory, sites=sites)
     return gather(
         directory,
@@ -119,11 +128,11 @@ def _takes_a_slot(run: FlowRun) -> bool:
     return run.state is not None and run.state.type in TAKES_A_SLOT
 
 
-def _with_room(site: Site, directory: Directory, own_pool: str | None) -> Site:
+def _with_room(site: Site, directory: Directory, own_pool: str | None, taken: int) -> Site:
     """A site with what it can take now; the slot that the run itself holds, on `own_pool`, is free for it."""
     free = directory.free(site)
-    if free is not None and site.work_pool == own_pool:
-        free += 1
+    if free is not None:
+        free = max(0, free - taken) + (site.work_pool == own_pool)
     return site.model_copy(update={"free": free})
 
 

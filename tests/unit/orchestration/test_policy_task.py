@@ -32,6 +32,9 @@ class World:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
+    def taken(self, _: str) -> int:
+        return 0
+
     def directory(self, _: str) -> Directory:
         return Directory("default", CarbonPolicy(), SITES, {}, (), free=self.free)
 
