@@ -25,7 +25,7 @@ from prefect.states import Cancelled, Completed, Running, Scheduled
 
 from carbon_policy.demo.processes import free_port
 from carbon_policy.orchestration.blocks import CarbonSite
-from carbon_policy.orchestration.names import LABEL_CHILD, WORKER_TYPE
+from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_SLICE, WORKER_TYPE
 from carbon_policy.orchestration.overdue import release
 from carbon_policy.orchestration.placement import cancel_run
 from carbon_policy.orchestration.records import read_decision
@@ -34,7 +34,9 @@ from carbon_policy.worker.lease import lease_name
 from carbon_policy.worker.worker import CarbonWorker
 from tests.support import grids
 from tests.support.bench import ECO, FAST, Bench, only, unique
+from tests.support.interruptible import SAID as INTERRUPTIBLE
 from tests.support.jobs import marks
+from tests.support.steps import STEPS, outcome
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -88,6 +90,21 @@ class Served:
         self._runs[case] = self.bench.run(self.deploy(case, *args, **more), name=case, **(run or {}))
         return self._runs[case]
 
+    def start_interruptible(self, case: str) -> None:
+        """A job that waits once between its steps."""
+        self._markers[case] = self.folder / f"{unique(case)}.txt"
+        deployment = self.bench.deploy(
+            self.pool,
+            "jobs_checkpointing.py:stepping",
+            flow=unique(case),
+            job_variables={**INTERRUPTIBLE, "policy_block": self.flat},
+            parameters={"marker": str(self._markers[case]), "stops": [2]},
+        )
+        self._runs[case] = self.bench.run(deployment, name=case)
+        # Its slice is over by the time that its process begins, so that it asks whether it goes on.
+        now = datetime.now(UTC).isoformat()
+        self.client.update_flow_run_labels(self.placed(self[case]).id, {LABEL_SLICE: f"{now}/{now}"})
+
     def start_scheduled(self, case: str, due: datetime) -> None:
         """A schedule's run, which may start before it is due: it is green now, and brown then."""
         policy = self.bench.policy(
@@ -116,6 +133,9 @@ class Served:
 
     def marks(self, case: str) -> list[list[str]]:
         return marks(self._markers[case])
+
+    def outcome(self, case: str) -> str:
+        return self._markers[case].with_suffix(".out").read_text()
 
     def placed(self, run: FlowRun) -> FlowRun:
         """The job of a run, when that run says where it is."""
@@ -156,6 +176,7 @@ def served(shared_bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Ite
         served.start("fails", served.flat, parameters={"fails": True})
         served.start("cancelled", served.flat, {"urgency": "critical"}, parameters={"lasts_s": 120})
         served.start("observes", served.flat, {"mode": "observe", **FLEXIBLE})
+        served.start_interruptible("interrupted")
         served.start_scheduled("scheduled", datetime.now(UTC) + timedelta(minutes=10))
         # Found by the next look at all that is under way, as nothing tells of it.
         _, job = served.placed_by_hand("deleted")
@@ -374,6 +395,19 @@ class TestSchedules:
         assert job.created is not None
         assert run.expected_start_time is not None
         assert job.created < run.expected_start_time
+
+
+class TestInterrupted:
+    """A job that stops and goes on, in a process of its own."""
+
+    def test_a_job_that_waits_between_its_steps_is_waited_for(self, served: Served) -> None:
+        run = served.ended(served["interrupted"])
+        job = only(served.bench.jobs_of(run))
+        assert (run.state_name, job.state_name) == ("Completed", "Completed"), served.bench.describe(run)
+        assert served.bench.state_names(job).count("Deferred") == 1
+        assert served.bench.state_names(run)[-2:] == ["PlacedFast", "Completed"]
+        assert len(served.marks("interrupted")) == STEPS
+        assert served.outcome("interrupted") == outcome()
 
 
 class TestSeveralWorkers:
