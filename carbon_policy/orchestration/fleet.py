@@ -6,13 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.decision import Plan
-from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.domain.job import Mode, PolicyName, Urgency
 from carbon_policy.orchestration.evidence import weighs
 from carbon_policy.orchestration.names import LABEL_RELEASED
@@ -81,8 +78,7 @@ def _is_fleets(run: FlowRun, world: World) -> bool:
         deployment = world.deployment(run.deployment_id)
         policy = world.directory(policy_block_name(run, deployment, world.settings)).policy
         spec = resolve_spec(run.job_variables, deployment.job_variables, None, policy, world.settings).spec
-    except (ObjectNotFound, CarbonPolicyError, httpx.HTTPError):
-        # Its own decision says what is wrong with it.
+    except Exception:  # Its own decision says what is wrong with it.
         return False
     acts = spec.mode is Mode.ON and weighs(spec, bool(run.labels.get(LABEL_RELEASED)))
     return acts and spec.policy is PolicyName.FLEET and not spec.interruptible

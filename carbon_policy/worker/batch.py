@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
-from carbon_policy.domain.decision import Action, Decision, Plan
+from carbon_policy.domain.decision import Decision, Plan
 from carbon_policy.orchestration.fleet import fleets, joint_places
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.replan import waiting_runs
@@ -82,7 +82,7 @@ def read_runs(client: SyncPrefectClient, ids: Sequence[Any]) -> Iterator[FlowRun
 
 
 def decide_batch(client: SyncPrefectClient, world: World, runs: Sequence[FlowRun]) -> Iterator[Decided]:
-    """Decide about runs, each knowing of the places that those before it have taken.
+    """Decide about runs, one after the other: each knows of the places that were taken before it is asked for.
 
     Runs with the policy `fleet` are planned first, with all that wait already. A run that cannot be decided is no
     reason to leave the others.
@@ -96,11 +96,7 @@ def decide_batch(client: SyncPrefectClient, world: World, runs: Sequence[FlowRun
     places = joint_places(client, world, lambda: waiting_runs(client), joint) if joint else {}
     for run in runs:
         place = places.get(str(run.id))
-        one = _decided(client, world, run, place if isinstance(place, Plan) else None)
-        decision = one.decision
-        if decision is not None and decision.action is Action.RUN and decision.site is not None:
-            world.take(decision.site)
-        yield one
+        yield _decided(client, world, run, place if isinstance(place, Plan) else None)
 
 
 def _decided(client: SyncPrefectClient, world: World, run: FlowRun, place: Plan | None) -> Decided:

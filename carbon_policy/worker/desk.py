@@ -113,12 +113,17 @@ class Desk:
         handled = 0
         with self._metrics.deciding():
             for one in decide_batch(self._client, world, runs):
-                self._tell(one, world)
                 if plans and one.decision is not None and one.decision.action is Action.DEFER:
+                    self._tell(one, world)
                     # While the server writes one, the next is decided.
                     waits.append(self._writers.submit(self._context.copy().run, self._put_to_wait, one))
-                elif at_most is None or self._gates.count < at_most:
-                    handled += self._gates.start(one.run, one.decision, world)
+                elif (at_most is None or self._gates.count < at_most) and self._gates.start(
+                    one.run, one.decision, world
+                ):
+                    handled += 1
+                    self._tell(one, world)
+                    if one.decision is not None and one.decision.action is Action.RUN and one.decision.site:
+                        world.take(one.decision.site)
         return handled + sum(bool(wait.result()) for wait in waits)
 
     def _tell(self, one: Decided, world: World) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any, NoReturn
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -30,8 +30,12 @@ from carbon_policy.orchestration.placement import Placed, RunHere, find_child, s
 from carbon_policy.orchestration.policy_task import AT_HAND
 from carbon_policy.orchestration.waits import set_state_if
 from carbon_policy.orchestration.world import World
+from carbon_policy.worker.batch import read_runs
 
 _STALE_S = 60.0
+
+_TAKEN = "carbon_policy_taken"
+"""Key in the data of a Pending state: which taking it came of."""
 
 _RETRIED = AwaitingRetry().name
 
@@ -68,7 +72,12 @@ def take(client: SyncPrefectClient, run: FlowRun) -> bool:
 
     One that was put to wait since is not taken: Prefect's engine would sleep here until it is due.
     """
-    return set_state_if(client, run, {"type": "PENDING", "name": "Pending"})
+    mark = {_TAKEN: uuid4().hex}
+    if set_state_if(client, run, {"type": "PENDING", "name": "Pending", "data": mark}):
+        return True
+    # The reply to a first request may have been lost: then it is this worker that has taken it.
+    current = next(iter(read_runs(client, [run.id])), None)
+    return current is not None and current.state is not None and current.state.data == mark
 
 
 def retry_job(client: SyncPrefectClient, run: FlowRun) -> None:

@@ -165,9 +165,9 @@ class Mirror:
             state: State[Any] = Cancelled(message=said)
         else:
             state = state_like(job.state, parent.state.message or "")
-        self._client.set_flow_run_state(parent.id, state)
         self._renewed.pop(parent.id, None)
-        seen.ended.append((parent, job.id, str(state.name)))
+        if self._set(parent, state):
+            seen.ended.append((parent, job.id, str(state.name)))
 
     def _end_without_job(self, parent: FlowRun, seen: Seen) -> None:
         """End a run whose job's run was deleted. It is not placed again: its process may be running still."""
@@ -183,8 +183,8 @@ class Mirror:
             gone: State[Any] = Failed(name="JobDeleted", message=message)
             if parent.state is not None and parent.state.type is StateType.CANCELLING:
                 gone = Cancelled(message=message)
-            self._client.set_flow_run_state(parent.id, gone)
-            seen.ended.append((parent, UUID(job_id), str(gone.name)))
+            if self._set(parent, gone):
+                seen.ended.append((parent, UUID(job_id), str(gone.name)))
 
     def _finish_cancelling(self, parent: FlowRun, now: datetime) -> None:
         """End a run that was cancelled before it had a job; Prefect waits for a process that there is not."""
@@ -194,8 +194,12 @@ class Mirror:
         job = find_child(self._client, parent)
         if job is not None:
             self._cancel(job)
-        self._client.set_flow_run_state(
-            parent.id, Cancelled(message="Cancelled before its job was started." if job is None else None)
+        self._set(parent, Cancelled(message="Cancelled before its job was started." if job is None else None))
+
+    def _set(self, parent: FlowRun, state: State[Any]) -> bool:
+        """Change a run's state; one for which that fails is met again, and holds up no other."""
+        return bool(
+            quietly("end a run as its job", lambda: self._client.set_flow_run_state(parent.id, state))
         )
 
     def _cancel_job(self, run: FlowRun) -> None:

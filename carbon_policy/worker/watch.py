@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,15 @@ import numpy as np
 from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.domain.job import JobSpec
 from carbon_policy.domain.signal import IntensitySeries
+from carbon_policy.domain.times import format_duration
 from carbon_policy.orchestration.directory import Directory
 from carbon_policy.orchestration.world import World
 
 _WORTH_A_LOOK = 0.01
 """A mean change of an outlook by this share may change plans. The policy itself says whether it is worth a move."""
+
+_FURTHER = timedelta(hours=6)
+"""Hours that nobody knew of when all was planned may be the greenest."""
 
 
 class Watch:
@@ -62,9 +67,21 @@ class Watch:
         self._teams[policy] = team
         for zone, series in world.grid(directory, JobSpec()).outlooks.items():
             before = self._outlooks.get((policy, zone))
-            if before is not None and (share := change_of(before, series)) > _WORTH_A_LOOK:
-                yield f"The outlook of {zone} has changed by {share:.0%}."
-            self._outlooks[policy, zone] = series
+            why = _why(zone, before, series) if before is not None else None
+            if why is not None:
+                yield why
+            if before is None or why is not None:
+                # Compared with what was planned by, or many small changes would never be a large one.
+                self._outlooks[policy, zone] = series
+
+
+def _why(zone: str, before: IntensitySeries, after: IntensitySeries) -> str | None:
+    share = change_of(before, after)
+    if share > _WORTH_A_LOOK:
+        return f"The outlook of {zone} has changed by {share:.0%}."
+    if after.end - before.end >= _FURTHER:
+        return f"The outlook of {zone} reaches {format_duration(after.end - before.end)} further."
+    return None
 
 
 def change_of(before: IntensitySeries, after: IntensitySeries) -> float:

@@ -30,7 +30,13 @@ def server() -> Server:
 
 
 def decided(world: Told, *runs: Any) -> list[Decided]:
-    return list(decide_batch(None, world, runs))  # type: ignore[arg-type]
+    """Decide runs, each of which is begun before the next is decided, as at the desk."""
+    found = []
+    for one in decide_batch(None, world, runs):  # type: ignore[arg-type]
+        found.append(one)
+        if one.decision is not None and one.decision.action is Action.RUN and one.decision.site:
+            world.take(one.decision.site)
+    return found
 
 
 def sites(found: list[Decided]) -> list[str | None]:
