@@ -46,20 +46,15 @@ def demo(
     ] = Infrastructure.AUTO,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, max=200, help="How many jobs.")] = 12,
     seconds: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N",
-            min=10,
-            help="How long the 24 hours of the day take, in seconds; without, 90 on four cores and 200 on fewer.",
-        ),
-    ] = None,
+        float, typer.Option(metavar="N", min=10, help="How long the 24 hours of the day take, in seconds.")
+    ] = 90,
 ) -> None:
     """Show the whole story on this machine.
 
     A Prefect server of its own, three work pools, a dozen AI jobs, and a day of the grid that passes in seconds.
     Your own Prefect is not touched, and nothing is left behind but the report.
     """
-    from carbon_policy.demo.options import DemoOptions, default_day_seconds
+    from carbon_policy.demo.options import DemoOptions
     from carbon_policy.demo.run import run_demo
     from carbon_policy.grid.zones import check_zone
 
@@ -72,6 +67,6 @@ def demo(
         output=output,
         infrastructure=infrastructure.value,
         jobs=jobs,
-        day_seconds=seconds or default_day_seconds(),
+        day_seconds=seconds,
     )
     raise typer.Exit(run_demo(options))

@@ -58,7 +58,7 @@ def load_day(options: DemoOptions, folder: Path) -> Day:
 
     Args:
         options: What the user asked for.
-        folder: For the cut: a gate reads it at each pass, and a year would take it a second.
+        folder: For the cut: the worker reads it every few seconds, and a year would take it a second.
 
     Raises:
         InvalidInputError: The trace does not hold the day; the message says which days it holds.

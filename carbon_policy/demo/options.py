@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-_ENOUGH_CORES = 4
+DAY_SECONDS = 90.0
+"""How long the 24 hours take, seconds.
 
-
-def default_day_seconds() -> float:
-    """How long the 24 hours take on this machine, seconds.
-
-    A dozen jobs are some thirty processes of three to six CPU seconds each, most of it before any work of their own.
-    Where there are few cores the day must pass more slowly, or hours of it go by before a job starts.
-    """
-    return 90.0 if (os.cpu_count() or 1) >= _ENOUGH_CORES else 200.0
+A dozen jobs are a dozen processes of three to six CPU seconds each, most of it before any work of their own: in a much
+shorter day, two cores would start most of them when it is over.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,4 +36,4 @@ class DemoOptions:
     output: Path = Path("demo-output")
     infrastructure: str = "auto"
     jobs: int = 12
-    day_seconds: float = field(default_factory=default_day_seconds)
+    day_seconds: float = DAY_SECONDS

@@ -24,6 +24,10 @@ _SETTINGS = {
 }
 
 
+_PREFECTS = ("PREFECT_", "DO_NOT_TRACK")
+"""How the names of variables begin that Prefect reads."""
+
+
 def run_demo(options: DemoOptions, console: Console | None = None) -> int:
     """Run the demo; returns 0 when every job was placed and ended well.
 
@@ -45,7 +49,7 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> int:
         cleanup.callback(_close, stack)
         # Prefect reads its settings when it is imported, which is why it is imported below and not above: from here
         # on this process, too, knows this server and no other.
-        os.environ.update({name: value for name, value in stack.env.items() if name.startswith("PREFECT_")})
+        os.environ.update({name: value for name, value in stack.env.items() if name.startswith(_PREFECTS)})
         from carbon_policy.demo.infrastructure import choose_infrastructure
         from carbon_policy.demo.story import play
 

@@ -29,7 +29,7 @@ JOBS_IN_IMAGE = "/opt/carbon"
 
 _DEPLOYMENT = "demo"
 
-# A gate's pass and the start of a process or a container, on two busy cores.
+# The start of a process or a container, on two busy cores.
 _START_LATENCY = timedelta(seconds=20)
 
 
@@ -86,9 +86,9 @@ def deploy(
                 job_variables={
                     "env": {"PREFECT_INTEGRATIONS_CARBON_MEASURE_EVERY_S": "1"},
                     # The engine alone, without the supervisor that prepares workspaces and obeys a Cancel from the UI:
-                    # it would double the CPU that a dozen short jobs take of two cores. And behind the gates, whose
-                    # lateness would be hours of this day. The eco pool for processes has a command of its own, and no
-                    # such variable.
+                    # it would double the CPU that a dozen short jobs take of two cores. And behind the server and
+                    # the carbon worker, whose lateness would be hours of this day. The eco pool for processes has a
+                    # command of its own, and no such variable.
                     "command": f"nice -n 5 {'python' if in_image else sys.executable} -m prefect.engine",
                 },
             )

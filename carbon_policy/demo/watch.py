@@ -76,6 +76,7 @@ def _update(item: Watched, run: FlowRun, child: FlowRun | None) -> None:
             item.ended = True
         return
     state = run.state
+    item.until = None
     if state is not None and state.name in WAITING:
         item.stage = "deferred"
         wait = wait_of(run)
