@@ -112,6 +112,19 @@ def test_apply_shows_what_would_change(stack: PrefectStack, monkeypatch: pytest.
     assert invoke("explain", "train/nightly", "--json").stdout.count('"zone": "FR"') == 0
 
 
+def test_apply_says_how_a_pool_gets_its_other_worker(stack: PrefectStack, tmp_path: Path) -> None:
+    (tmp_path / "deployments").mkdir()
+    pools = "work_pools: [{name: carbon, type: process, template: {base: gate}}]"
+    (tmp_path / "deployments" / "pools.yaml").write_text(pools)
+    result = invoke("apply", str(tmp_path), "--infrastructure", "process")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    [start] = [line for line in lines if "worker start --pool carbon" in line]
+    assert start.strip() == "prefect worker start --pool carbon --type process"
+    assert "is of type carbon-aware, and the files say process" in " ".join(lines)
+    assert "stop its carbon-aware workers" in result.stdout
+
+
 def test_explain_says_what_why_and_from_where_and_changes_nothing(client: SyncPrefectClient) -> None:
     before = everything(client)
     result = invoke("explain", "train/nightly", "--at", NOON)
