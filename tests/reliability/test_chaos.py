@@ -97,6 +97,7 @@ LATER: State[None] = Scheduled(name="Deferred")
     [
         lambda: judged(Kind.NORMAL, DONE, (DONE,), started=1),
         lambda: judged(Kind.FAILING, BROKEN, (BROKEN,), started=1),
+        lambda: judged(Kind.RETRIED, BROKEN, (BROKEN,), started=2),
         lambda: judged(Kind.MALFORMED, REFUSED),
         lambda: judged(Kind.PATIENT, LATER, due_in_s=60),
         lambda: judged(Kind.CANCELLED_WAITING, GONE),
@@ -112,6 +113,8 @@ def test_what_is_good(good: Callable[[], list[str]]) -> None:
     [
         (lambda: judged(Kind.NORMAL, DONE, (DONE,), started=2), "DOUBLED"),
         (lambda: judged(Kind.NORMAL, DONE, (DONE, DONE), started=1), "DOUBLED"),
+        (lambda: judged(Kind.RETRIED, BROKEN, (BROKEN,), started=3), "DOUBLED"),
+        (lambda: judged(Kind.RETRIED, BROKEN, (BROKEN,), started=1), "WRONG END"),
         (lambda: judged(Kind.NORMAL, Completed()), "LOST"),
         (lambda: judged(Kind.NORMAL, Cancelled()), "LOST"),
         (lambda: judged(Kind.FLEXIBLE, LATER, due_in_s=-1), "LOST"),

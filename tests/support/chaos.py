@@ -28,7 +28,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import TERMINAL_STATES, StateType
-from prefect.states import Cancelling
+from prefect.states import AwaitingRetry, Cancelling
 from prefect.workers.process import ProcessWorker
 
 from carbon_policy.demo.processes import PrefectStack
@@ -110,6 +110,7 @@ class Chaos:
         self._flows: list[UUID] = []
         self._sent: dict[int, Sent] = {}
         self._to_release: set[int] = set()
+        self._to_retry: set[int] = set()
         self._happened: Counter[str] = Counter()
         self._began = time.monotonic()
 
@@ -130,7 +131,7 @@ class Chaos:
                 for at_s, what in self._plan.happenings():
                     time.sleep(max(0.0, at_s - self._now_s()))
                     self._let_happen(what)
-                    self._release_what_waits()
+                    self._click()
                 self._make_whole()
                 self._settle()
                 verdict = self._look()
@@ -154,6 +155,7 @@ class Chaos:
             Kind.FLEXIBLE: {"urgency": "flexible", "finish_within": "45s", "policy_block": soon},
             Kind.DEADLINE: {"urgency": "flexible", "policy_block": soon},
             Kind.FAILING: {"urgency": "critical", "policy_block": soon},
+            Kind.RETRIED: {"urgency": "critical", "policy_block": soon},
             Kind.RELEASED: patient,
             Kind.CANCELLED_WAITING: patient,
             Kind.CANCELLED_RUNNING: {"urgency": "critical", "policy_block": soon},
@@ -179,11 +181,13 @@ class Chaos:
         run = self._bench.run(
             self._deployments[what.kind],
             name=f"{what.number}-{what.kind.name.lower()}",
-            parameters={"lasts_s": what.lasts_s, "fails": what.kind is Kind.FAILING},
+            parameters={"lasts_s": what.lasts_s, "fails": what.kind in (Kind.FAILING, Kind.RETRIED)},
             job_variables=variables,
             idempotency_key=f"chaos-{what.number}",
         )
         self._sent[what.number] = Sent(run, what.kind, start_by)
+        if what.kind is Kind.RETRIED:
+            self._to_retry.add(what.number)
 
     # --- what happens
 
@@ -223,13 +227,20 @@ class Chaos:
         if run.state is not None and not run.state.is_final():
             self._bench.client.set_flow_run_state(run.id, Cancelling())
 
-    def _release_what_waits(self) -> None:
-        """A user whose click came while the run was being decided clicks again."""
+    def _click(self) -> None:
+        """What users do once a run is ready for it; one whose click came while it was being decided clicks again."""
         for number in sorted(self._to_release):
             run = self._bench.read(self._sent[number].run)
             with contextlib.suppress(InvalidInputError):
                 release(self._bench.client, run.id, "by the user", datetime.now(UTC))
                 self._to_release.discard(number)
+        for number in sorted(self._to_retry):
+            run = self._bench.read(self._sent[number].run)
+            if run.state is not None and run.state.is_final():
+                self._bench.client.set_flow_run_state(
+                    run.id, AwaitingRetry(message="Retry from the UI"), force=True
+                )
+                self._to_retry.discard(number)
 
     def _is_up(self, worker: int) -> bool:
         return _name(worker) in self._stack.workers
@@ -245,9 +256,8 @@ class Chaos:
 
     def _make_whole(self) -> None:
         self._say("nothing goes wrong from now on")
-        self._set_weather(CALM)
         for worker, proxy in enumerate(self._proxies):
-            proxy.heal()
+            proxy.calm()
             self._start_worker(worker)
 
     # --- what there is
@@ -258,13 +268,13 @@ class Chaos:
         open_, left = FlowRunFilterState(type=FlowRunFilterStateType(any_=_NOT_FINAL)), len(self._sent)
         while left and time.monotonic() - began < self._settle_s:
             time.sleep(_LOOK_S)
-            self._release_what_waits()
+            self._click()
             # To read all runs costs the server much; to count them does not.
             left = self._bench.client.count_flow_runs(
                 flow_filter=self._ours, flow_run_filter=FlowRunFilter(state=open_)
             )
             if left <= patient:
-                left = sum(not job.settled for job in self._look().seen)
+                left = sum(not job.settled for job in self._look().seen) + len(self._to_retry)
         self._say(f"{left} jobs are not settled after {time.monotonic() - began:.0f} s")
         # What comes twice may come late.
         time.sleep(_QUIET_S)

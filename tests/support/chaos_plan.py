@@ -18,6 +18,7 @@ class Kind(StrEnum):
     FLEXIBLE = "flexible"
     DEADLINE = "deadline"
     FAILING = "failing"
+    RETRIED = "failing, and retried once"
     RELEASED = "released"
     CANCELLED_WAITING = "cancelled while it waits"
     CANCELLED_RUNNING = "cancelled while it runs"
@@ -26,11 +27,12 @@ class Kind(StrEnum):
 
 
 SHARES: dict[Kind, float] = {
-    Kind.CRITICAL: 0.25,
+    Kind.CRITICAL: 0.24,
     Kind.NORMAL: 0.2,
     Kind.FLEXIBLE: 0.22,
     Kind.DEADLINE: 0.1,
-    Kind.FAILING: 0.04,
+    Kind.FAILING: 0.02,
+    Kind.RETRIED: 0.03,
     Kind.RELEASED: 0.05,
     Kind.CANCELLED_WAITING: 0.04,
     Kind.CANCELLED_RUNNING: 0.04,

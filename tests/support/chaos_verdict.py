@@ -75,7 +75,7 @@ class Seen:
     def faults(self, now: datetime) -> list[str]:
         """What is wrong with it; empty where nothing is."""
         found = []
-        if len(self.starts) > 1 or len(self.children) > 1:
+        if len(self.starts) > _starts(self.sent.kind) or len(self.children) > 1:
             found.append("DOUBLED")
         if self._is_lost(now):
             found.append("LOST")
@@ -98,8 +98,9 @@ class Seen:
         job_ends = [child.state.type for child in self.children if child.state is not None]
         if kind in _RUNS:
             return self.state is StateType.COMPLETED and len(self.starts) == 1 and job_ends == [self.state]
-        if kind is Kind.FAILING:
-            return self.state is StateType.FAILED and len(self.starts) == 1 and job_ends == [self.state]
+        if kind in (Kind.FAILING, Kind.RETRIED):
+            all_starts = len(self.starts) == _starts(kind)
+            return self.state is StateType.FAILED and all_starts and job_ends == [self.state]
         if kind is Kind.MALFORMED:
             return self.state_name == "Refused" and not self.starts and not self.children
         if kind is Kind.PATIENT:
@@ -107,6 +108,11 @@ class Seen:
         # A job that has begun ends with its parent; one that takes no time may end first.
         short = {StateType.COMPLETED} if kind is Kind.CANCELLED_WAITING else set()
         return self.state is StateType.CANCELLED and set(job_ends) <= {StateType.CANCELLED} | short
+
+
+def _starts(kind: Kind) -> int:
+    """How often a job of a kind begins at most."""
+    return 2 if kind is Kind.RETRIED else 1
 
 
 _NEEDS_SOMEBODY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)

@@ -77,6 +77,7 @@ class Proxy:
         self.port = 0
         self.weather = CALM
         self.happened: Counter[str] = Counter()
+        self._to_lose: list[tuple[str, bytes]] = []
         self._random = Random(seed)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -111,6 +112,21 @@ class Proxy:
     def heal(self) -> None:
         """Take connections again, on the same port."""
         self._do(self._listen())
+
+    def lose_reply(self, path: str, body: bytes = b"") -> None:
+        """Lose the reply to the next request whose path ends so, and whose body holds that; the server acts on it."""
+        self._to_lose.append((path, body))
+
+    @property
+    def nothing_to_lose(self) -> bool:
+        """Whether each reply that was to get lost did."""
+        return not self._to_lose
+
+    def calm(self) -> None:
+        """Let everything go right from now on."""
+        self.weather = CALM
+        self._to_lose.clear()
+        self.heal()
 
     # --- in its thread
 
@@ -158,7 +174,7 @@ class Proxy:
                     await server.say(request, body)
                     await _pipe_both(client, server)
                 return
-            weather, fault = self.weather, self._draw()
+            weather, fault = self.weather, self._fault(request, body)
             await asyncio.sleep(weather.slow_s)
             if fault is Fault.UNAVAILABLE:
                 no = h11.Response(status_code=503, headers=[("content-length", "0")], reason=b"On purpose")
@@ -174,6 +190,14 @@ class Proxy:
                 await client.say(*answered)
             if not client.next_turn():
                 return
+
+    def _fault(self, request: h11.Request, body: bytes) -> Fault | None:
+        for path, part in self._to_lose:
+            if request.target.endswith(path.encode()) and part in body:
+                self._to_lose.remove((path, part))
+                self.happened[Fault.LOST] += 1
+                return Fault.LOST
+        return self._draw()
 
     def _draw(self) -> Fault | None:
         weather, drawn = self.weather, self._random.random()

@@ -66,8 +66,10 @@ class SiteWorker:
         self._api_url, self._pools, self._file = api_url, tuple(pools), file
         self._thread = threading.Thread(target=lambda: asyncio.run(self._work()), name="site-worker")
         self._stopping = threading.Event()
-        self._jobs: dict[str, asyncio.Task[None]] = {}
-        self._to_cancel: dict[str, asyncio.Event] = {}
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._being_taken: set[str] = set()
+        # A run that begins anew while it is under way is there twice, as its processes would be.
+        self._to_cancel: dict[str, list[asyncio.Event]] = {}
         self._failure: BaseException | None = None
 
     def __enter__(self) -> Self:
@@ -100,35 +102,42 @@ class SiteWorker:
         except BaseException as failure:
             self._failure = failure
         finally:
-            for job in self._jobs.values():
+            for job in self._jobs:
                 job.cancel()
-            await asyncio.gather(*self._jobs.values(), return_exceptions=True)
+            await asyncio.gather(*self._jobs, return_exceptions=True)
 
     async def _take_due(self, pool: str) -> None:
         due = {"scheduled_before": (datetime.now(UTC) + timedelta(seconds=1)).isoformat()}
         for item in await self._ask("POST", f"/work_pools/{pool}/get_scheduled_flow_runs", due) or ():
             run = item["flow_run"]
-            # A run that was ended before and is offered again is started again, as a worker would.
-            if run["id"] not in self._jobs:
-                self._start(run["id"], self._play(run))
+            # One that was begun before, and is offered again, is begun again, as a worker would.
+            if run["id"] not in self._being_taken:
+                self._being_taken.add(run["id"])
+                self._start(self._play(run))
 
-    def _start(self, run_id: str, job: Coroutine[Any, Any, None]) -> None:
+    def _start(self, job: Coroutine[Any, Any, None]) -> None:
         def ended(task: asyncio.Task[None]) -> None:
-            self._jobs.pop(run_id, None)
+            self._jobs.discard(task)
             if not task.cancelled() and task.exception() is not None:
                 self._failure = task.exception()
                 self._stopping.set()
 
-        self._jobs[run_id] = asyncio.create_task(job)
-        self._jobs[run_id].add_done_callback(ended)
+        task = asyncio.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(ended)
 
     async def _play(self, run: dict[str, Any]) -> None:
         run_id, parameters = run["id"], run["parameters"]
+        cancelled = asyncio.Event()
         async with self._room:
-            self._to_cancel[run_id] = cancelled = asyncio.Event()
             try:
-                if not await self._propose(run_id, "PENDING") or not await self._propose(run_id, "RUNNING"):
-                    return
+                taken = await self._propose(run_id, "PENDING")
+            finally:
+                self._being_taken.discard(run_id)
+            if not taken or not await self._propose(run_id, "RUNNING"):
+                return
+            self._to_cancel.setdefault(run_id, []).append(cancelled)
+            try:
                 self._write_down(run)
                 try:
                     await asyncio.wait_for(cancelled.wait(), parameters.get("lasts_s", 0) or 0.001)
@@ -138,7 +147,7 @@ class SiteWorker:
                     end, message = ("FAILED", "The job's own failure.") if failed else ("COMPLETED", "Done.")
                 await self._propose(run_id, end, message)
             finally:
-                del self._to_cancel[run_id]
+                self._to_cancel[run_id].remove(cancelled)
 
     def _write_down(self, run: dict[str, Any]) -> None:
         parent = (run.get("job_variables") or {}).get(GATE_RUN, _NEVER_IN_A_POOL)
@@ -159,9 +168,10 @@ class SiteWorker:
             },
         )
         for run in found or ():
-            if run["id"] in self._to_cancel:
-                self._to_cancel[run["id"]].set()
-            else:
+            under_way = self._to_cancel.get(run["id"])
+            for job in under_way or ():
+                job.set()
+            if not under_way and run["id"] not in self._being_taken:
                 await self._propose(run["id"], "CANCELLED", "Nothing of it was left to end.")
 
     async def _propose(self, run_id: str, kind: str, message: str = "") -> bool:
