@@ -49,8 +49,9 @@ check: venv  ## lint, format, types, layers and file sizes; changes nothing
 image: venv  ## build the image that jobs run in, unless it is up to date (IMAGE_ARGS="--base NAME")
 	@$(BIN)/python scripts/build_image.py $(IMAGE_ARGS)
 
-bench: venv  ## measure decisions, forecasts, history, the queue and the peers (those on traces where ../shared/data stands)
+bench: venv  ## measure decisions, the worker, forecasts, history, the queue and the peers (those on traces where ../shared/data stands)
 	@$(BIN)/python benchmarks/gate.py
+	@$(BIN)/python benchmarks/worker.py
 	@$(BIN)/python benchmarks/history.py
 	@$(BIN)/python benchmarks/decision.py
 	@test ! -d ../shared/data || for one in forecasting lets_wait_awhile gaia capacity deadlines; do \
