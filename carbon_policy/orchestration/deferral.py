@@ -32,7 +32,7 @@ from carbon_policy.orchestration.names import (
     LABEL_DEFERRED_UNTIL,
     LABEL_SUBMITTED,
 )
-from carbon_policy.orchestration.waits import wait_of
+from carbon_policy.orchestration.waits import wait_in, wait_of
 
 _LABEL_RETRIES = LABEL + "retries"
 
@@ -73,17 +73,17 @@ def defer_in_place(
         Abort: The server refused, because the run is being cancelled; it is then cancelled.
     """
     current = client.read_flow_run(run.id)
-    hops = _hops(client, run.id) + 1
+    hops, deferrals = _counted(client, run.id)
     client.update_flow_run_labels(
         run.id,
         {
-            LABEL_DEFERRALS: hops,
+            LABEL_DEFERRALS: deferrals + 1,
             LABEL_SUBMITTED: submitted_at.isoformat(),
             LABEL_DEFERRED_UNTIL: until.isoformat(),
             _LABEL_RETRIES: _own_retries(current),
         },
     )
-    patch_for_return(client, current, hops)
+    patch_for_return(client, current, hops + 1)
     try:
         state = propose_state_sync(client, deferred_state(until, message), flow_run_id=run.id)
     except Abort:
@@ -95,12 +95,21 @@ def defer_in_place(
     raise Pause(state=state)
 
 
-def _hops(client: SyncPrefectClient, run_id: UUID) -> int:
-    """How often a run was deferred, from its history: a pass that died half way has left its count in the label."""
-    states = sorted(client.read_flow_run_states(run_id), key=lambda state: state.timestamp)
-    return sum(
-        before.type is StateType.RUNNING and after.name == DEFERRED for before, after in pairwise(states)
-    )
+def _counted(client: SyncPrefectClient, run_id: UUID) -> tuple[int, int]:
+    """How often a run has begun and was put back, and how often it was deferred at all, from its history.
+
+    A pass that died half way has left its count in the label. A carbon worker defers without a beginning, and says the
+    count in the state's data.
+    """
+    hops = deferrals = 0
+    for before, after in pairwise(
+        sorted(client.read_flow_run_states(run_id), key=lambda state: state.timestamp)
+    ):
+        wait = wait_in(after.data)
+        put_back = before.type is StateType.RUNNING and after.name == DEFERRED
+        hops += put_back
+        deferrals = wait.deferrals if wait is not None else deferrals + put_back
+    return hops, deferrals
 
 
 def deferred_state(until: datetime, message: str) -> State[None]:

@@ -34,7 +34,12 @@ def gate() -> State[Any]:
     with get_client(sync_client=True) as client:
         # The engine's copy was read before the run began; labels may have changed since.
         run = client.read_flow_run(run_in_context())
-        outcome = or_refused(lambda: place(client, run))
+        try:
+            outcome = refused_or(lambda: place(client, run))
+        except httpx.HTTPError as error:
+            # The client has tried several times. Crashed, and not Failed: nobody is to change anything, and a crashed
+            # gate is started again (`orchestration/overdue.py`).
+            return Crashed(message=f"Not placed, as the Prefect server gave no good answer: {error!r}")
     if isinstance(outcome, RunHere):
         raise SetupError("A gate has no code to run; this is a defect of carbon-policy.")
     return outcome
@@ -52,17 +57,13 @@ def run_in_context() -> UUID:
     return context.flow_run.id
 
 
-def or_refused(settle: Callable[[], T]) -> T | State[Any]:
-    """What came of a run, or the state in which it ends because it could not be placed."""
+def refused_or(settle: Callable[[], T]) -> T | State[Any]:
+    """What came of a run, or the state in which it ends because what was said of it cannot be followed."""
     try:
         return settle()
     except CarbonPolicyError as error:
         # The message says what to change, and no traceback says it better. The run can be retried as it is.
         return Failed(name="Refused", message=str(error))
-    except httpx.HTTPError as error:
-        # The client has tried several times. Crashed, and not Failed: nobody is to change anything, and a crashed
-        # gate is started again (`orchestration/overdue.py`).
-        return Crashed(message=f"Not placed, as the Prefect server gave no good answer: {error!r}")
 
 
 def run_gate(run: FlowRun) -> None:

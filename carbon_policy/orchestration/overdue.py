@@ -21,6 +21,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterEndTime,
     FlowRunFilterId,
+    FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
     FlowRunFilterStateName,
     FlowRunFilterStateType,
@@ -53,11 +54,11 @@ from carbon_policy.orchestration.placement import create_child, find_child
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.records import add_labels, link_to, record_decision
 from carbon_policy.orchestration.runs import all_runs
-from carbon_policy.orchestration.waits import wait_of
+from carbon_policy.orchestration.waits import keep_in_labels, wait_of
 
 DEFAULT_GRACE = timedelta(minutes=5)
 # Prefect looks for late runs and marks them a moment later; a run that was deferred in between is renamed.
-_LATE = "Late"
+LATE = "Late"
 _PAGE = 200
 # A crash that is older was seen by somebody.
 _CRASHES_SINCE = timedelta(days=7)
@@ -115,7 +116,7 @@ def find_overdue(
     """
     found = []
     gates = pool or CARBON_POOL
-    for run in _runs(client, names=(*WAITING, _LATE), pool=pool):
+    for run in _runs(client, names=(*WAITING, LATE), pool=pool, due_before=now - grace):
         due = run.next_scheduled_start_time
         if wait_of(run) is not None and due is not None and now - due > grace:
             found.append(Overdue(run, OverdueKind.NOT_WOKEN, now - due))
@@ -184,15 +185,17 @@ def _runs(
     kind: StateType | None = None,
     pool: str | None = None,
     ended_after: datetime | None = None,
+    due_before: datetime | None = None,
 ) -> Iterator[FlowRun]:
     state = FlowRunFilterState(
         name=FlowRunFilterStateName(any_=list(names)) if names else None,
         type=FlowRunFilterStateType(any_=[kind]) if kind else None,
     )
     ended = FlowRunFilterEndTime(after_=ended_after) if ended_after else None
+    due = FlowRunFilterNextScheduledStartTime(before_=due_before) if due_before else None
     return all_runs(
         client,
-        flow_run_filter=FlowRunFilter(state=state, end_time=ended),
+        flow_run_filter=FlowRunFilter(state=state, end_time=ended, next_scheduled_start_time=due),
         work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])) if pool else None,
     )
 
@@ -293,6 +296,7 @@ def release(client: SyncPrefectClient, run_id: Any, note: str, now: datetime) ->
         raise InvalidInputError(
             f"Run {run.name} is {run.state_name}, and only a run that waits can be released; nothing was changed."
         )
+    keep_in_labels(client, run)
     add_labels(client, run.id, {LABEL_RELEASED: True, LABEL_RELEASE_NOTE: note})
     client.set_flow_run_state(run.id, Scheduled(scheduled_time=now, message=f"Released: {note}"), force=True)
     return client.read_flow_run(run.id)

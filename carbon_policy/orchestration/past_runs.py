@@ -158,6 +158,9 @@ def read_past_runs(
     return found
 
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
 class _LeftOut(CarbonPolicyError):
     """It cannot be replayed."""
 
@@ -227,13 +230,15 @@ class _Reader:
         """
         started_at, duration = _span(run)
         site = self._site(run, deployment)
-        spec, assumed = self._spec(run, deployment, duration * site.speed)
+        asker = self._asker(run)
+        said_of = deployment if asker is run else self.deployment(asker)
+        spec, assumed = self._spec(asker, said_of, duration * site.speed)
         name = run.labels.get(LABEL_USER_DEPLOYMENT) or (deployment.name if deployment else None)
         return PastRun(
             run_id=str(run.id),
             name=run.name,
             deployment=f"{flow}/{name}" if name else flow,
-            submitted_at=min(self._submitted_at(run), started_at),
+            submitted_at=min(parse_moment(submitted_at_of(asker, _NEVER)), started_at),
             started_at=started_at,
             duration=duration,
             site=site,
@@ -241,13 +246,13 @@ class _Reader:
             assumed=assumed,
         )
 
-    def _submitted_at(self, run: FlowRun) -> datetime:
-        """When it was due; of a run that was placed, when the run that placed it was."""
+    def _asker(self, run: FlowRun) -> FlowRun:
+        """The run that was due, and of whose job something is said: of a placed one, the one that placed it."""
         parent = run.labels.get(LABEL_PARENT)
         if parent is not None:
             with suppress(ObjectNotFound, ValueError):
-                run = self._client.read_flow_run(UUID(str(parent)))
-        return parse_moment(submitted_at_of(run, datetime.max.replace(tzinfo=UTC)))
+                return self._client.read_flow_run(UUID(str(parent)))
+        return run
 
     def _site(self, run: FlowRun, deployment: DeploymentResponse | None) -> Site:
         pool = run.work_pool_name or (deployment.work_pool_name if deployment else None)

@@ -26,6 +26,7 @@ from carbon_policy.orchestration.names import LABEL_PROGRESS, LABEL_RELEASED
 from carbon_policy.orchestration.records import planned_of
 from carbon_policy.orchestration.status import TAKES_A_SLOT
 from carbon_policy.orchestration.variables import check_names, policy_block_name, resolve_spec
+from carbon_policy.orchestration.waits import with_last_wait
 from carbon_policy.orchestration.world import World
 from carbon_policy.policies import decide
 
@@ -49,7 +50,7 @@ def consult(run_id: str, declared: Mapping[str, Any] | None = None) -> Decision:
     if at_hand is not None and at_hand.evidence.job == run_id:
         return at_hand
     with get_client(sync_client=True) as client:
-        run = client.read_flow_run(UUID(run_id))
+        run = with_last_wait(client, client.read_flow_run(UUID(run_id)))
         deployment = client.read_deployment(run.deployment_id) if run.deployment_id else None
         return decide_for(client, run, deployment, declared, datetime.now(UTC))
 

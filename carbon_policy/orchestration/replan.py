@@ -60,7 +60,7 @@ Workers look 10 s ahead, unless a team sets `PREFECT_WORKER_PREFETCH_SECONDS` to
 JUST_DECIDED = timedelta(seconds=30)
 """A wait that is younger is left alone: the process that deferred the run may still be ending."""
 
-_WRITERS = 4
+_WRITERS, _AHEAD = 4, 32
 
 _SAME = timedelta(seconds=30)
 """A plan that is moved by less is the same plan."""
@@ -118,11 +118,15 @@ class Report:
         runs: Every waiting run that was looked at.
         seconds: How long it took.
         dry_run: Nothing was changed.
+        policies: The names of the policy blocks by which was decided.
+        jointly: Some were planned together.
     """
 
     runs: tuple[Replanned, ...]
     seconds: float
     dry_run: bool
+    policies: frozenset[str] = frozenset()
+    jointly: bool = False
 
     def count(self, outcome: Outcome) -> int:
         """How many runs came to this."""
@@ -180,12 +184,15 @@ def replan(
             found = one.replanned(zones)
             if isinstance(found, _Change):
                 outlooks.leave(found.decision)
-                # While the server writes one, the next is decided.
+                # While the server writes one, the next is decided; but no more than a few are held.
+                if len(done) >= _AHEAD and isinstance(before := done[-_AHEAD], Future):
+                    before.result()
                 done.append(writers.submit(context.copy().run, one.moved, found, tell))
             elif found is not None:
                 done.append(found)
         runs = tuple(one.result() if isinstance(one, Future) else one for one in done)
-    return Report(runs, time.monotonic() - began, dry_run)
+    seconds = time.monotonic() - began
+    return Report(runs, seconds, dry_run, frozenset(world.policies), world.plans_jointly)
 
 
 def waiting_runs(client: SyncPrefectClient, pool: str | None = None) -> Iterator[FlowRun]:
@@ -271,9 +278,10 @@ class _Again:
             return self._decided() if why is None else self._left_alone(why)
         except ObjectNotFound:
             return self._left_alone("It was deleted.")
-        except (CarbonPolicyError, httpx.HTTPError) as error:
-            # One that cannot be decided is no reason to leave the others; its gate will say so as well.
-            return self._is(Outcome.FAILED, self._was, None, str(error))
+        except (
+            Exception
+        ) as error:  # One that cannot be decided holds up no other; its gate will say so as well.
+            return self._is(Outcome.FAILED, self._was, None, str(error) or type(error).__name__)
 
     def _decided(self) -> Replanned | _Change:
         deployment = self._world.deployment(self._deployment_id)

@@ -5,7 +5,9 @@ which put thousands to wait, leave it in the data of the run's state, so that on
 reads a waiting run reads it here, and need not know which.
 
 A wait is written only while the run is still as it was when it was looked at: the server's own filter compares kind,
-name and time of the state in the request that changes it. So a run that a worker has taken since is left alone.
+name and time of the state in the request that changes it. So a run that a worker has taken since is left alone. The
+server compares and writes in two steps, so a change in the same few milliseconds may still be written over; what that
+can do is make a run wait whose job is being created, and it ends as that job when it wakes: of jobs there is one.
 """
 
 from __future__ import annotations
@@ -84,6 +86,38 @@ def _in_labels(labels: Mapping[str, Any]) -> Wait | None:
         return None
 
 
+def with_last_wait(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
+    """A run that has begun again, with what it said of its wait before, where its labels do not say it already.
+
+    A carbon worker keeps it in labels when it takes a run. Another kind of worker does not, and its gate asks here.
+    """
+    if wait_of(run) is not None:
+        return run
+    for state in sorted(client.read_flow_run_states(run.id), key=lambda state: state.timestamp, reverse=True):
+        wait = wait_in(state.data)
+        if wait is not None:
+            return run.model_copy(update={"labels": {**run.labels, **_as_labels(wait)}})
+    return run
+
+
+def keep_in_labels(client: SyncPrefectClient, run: FlowRun) -> None:
+    """Keep what a run's state says of its wait, before another state takes its place."""
+    wait = wait_in(run.state.data if run.state is not None else None)
+    if wait is None:
+        return
+    client.update_flow_run_labels(run.id, _as_labels(wait))
+
+
+def _as_labels(wait: Wait) -> dict[str, Any]:
+    said = {
+        LABEL_DEFERRALS: wait.deferrals,
+        LABEL_DEFERRED_UNTIL: wait.until.isoformat() if wait.until else None,
+        LABEL_SUBMITTED: wait.due_at.isoformat() if wait.due_at else None,
+        LABEL_PLAN: wait.plan.model_dump_json() if wait.plan else None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
 def _plan_in(labels: Mapping[str, Any]) -> Plan | None:
     try:
         return Plan.model_validate_json(str(labels[LABEL_PLAN]))
@@ -118,9 +152,20 @@ def put_to_wait(
     return set_state_if(client, run, state)
 
 
+def wait_again(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Give a waiting run back the state of its wait, over which another was written; returns whether it waits by it."""
+    due = run.next_scheduled_start_time
+    for state in sorted(client.read_flow_run_states(run.id), key=lambda one: one.timestamp, reverse=True):
+        if wait_in(state.data) is not None and due is not None:
+            said = {"type": StateType.SCHEDULED.value, "name": state.name, "message": state.message}
+            details = {"scheduled_time": due.isoformat()}
+            return set_state_if(client, run, {**said, "data": state.data, "state_details": details})
+    return False
+
+
 def _without_evidence(decision: Decision) -> dict[str, Any]:
     """A decision without what it was made from, which thousands of runs have in common."""
-    said = decision.model_dump(mode="json", exclude={"evidence", "would_have"})
+    said = decision.model_dump(mode="json", exclude={"evidence", "would_have"}, exclude_defaults=True)
     outlook = decision.evidence.outlook
     return {**said, "outlooks": {zone: series.fingerprint for zone, series in outlook.items()}}
 

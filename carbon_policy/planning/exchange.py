@@ -199,8 +199,7 @@ def solve(
     model.a_matrix_.start_ = starts
     model.a_matrix_.index_ = np.concatenate([np.asarray(rows) for rows in columns])
     model.a_matrix_.value_ = values
-    highs = highspy.Highs()  # type: ignore[no-untyped-call]
-    highs.silent()
+    highs = _SilentHighs()  # type: ignore[no-untyped-call]
     highs.setOptionValue("parallel", "off")
     highs.setOptionValue("mip_max_nodes", NODES)
     highs.setOptionValue("mip_rel_gap", 1e-6)
@@ -215,3 +214,11 @@ def solve(
         return None
     best = highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
     return Solved(np.array(solution.col_value) > 0.5, best)
+
+
+class _SilentHighs(highspy.Highs):
+    """The solver without a word: 1.16 prints a banner as soon as its callbacks are enabled, in its constructor."""
+
+    def enableCallbacks(self) -> None:
+        self.silent()
+        super().enableCallbacks()  # type: ignore[no-untyped-call]

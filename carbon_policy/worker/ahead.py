@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -24,7 +25,7 @@ from carbon_policy.domain.decision_id import decision_id
 from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.orchestration.deferral import submitted_at_of
 from carbon_policy.orchestration.policy_task import decide_for
-from carbon_policy.orchestration.records import plan_of
+from carbon_policy.orchestration.records import plan_of, quietly
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.variables import policy_block_name, resolve_spec
 from carbon_policy.orchestration.waits import Wait, put_to_wait
@@ -72,18 +73,19 @@ def advance(
         due_at = submitted_at_of(run, world.now)
         if due_at - world.now > early[run.deployment_id]:
             continue
-        try:
-            decision = decide_for(
-                client, run, world.deployment(run.deployment_id), None, world.now, world=world
-            )
-        except CarbonPolicyError:
-            continue
-        start = _start_of(decision, world.now)
+        # One run that cannot be decided is no reason to leave the others; its gate says so as well.
+        decision = quietly("decide a run that is not due yet", partial(_decided, client, world, run))
+        start = _start_of(decision, world.now) if decision is not None else None
         if start is None or due_at - start < _WORTH_A_MOVE:
             continue
         wait = Wait(until=start, due_at=due_at, plan=plan_of(decision), decision=decision_id(decision))
         if put_to_wait(client, run, start, f"{decision.reason}: {decision.sentence}", wait, decision):
             yield run, decision
+
+
+def _decided(client: SyncPrefectClient, world: World, run: FlowRun) -> Decision:
+    assert run.deployment_id is not None  # noqa: S101  Such runs were asked for.
+    return decide_for(client, run, world.deployment(run.deployment_id), None, world.now, world=world)
 
 
 def _start_of(decision: Decision, now: datetime) -> datetime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas import OrchestrationResult
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.responses import SetStateStatus
+from prefect.client.schemas.responses import SetStateStatus, StateWaitDetails
 from prefect.states import Running
 
 from carbon_policy.domain.decision import Action, Decision
@@ -31,6 +33,7 @@ from carbon_policy.worker.moment import Moments
 OTHERS_AFTER = timedelta(seconds=5)
 """So long after a run was due the workers that do not plan take it too: the one that does is busy, or gone."""
 
+_TRIES, _LONGEST_S = 3, 5
 _WRITERS = 4
 """A server with SQLite answers 503 where many write at once; one with PostgreSQL is as fast with four."""
 
@@ -60,6 +63,10 @@ class Desk:
         gates: Place what is to go.
         metrics: Count.
         journal: Logs.
+
+    Attributes:
+        policies: The names of the policy blocks by which was decided.
+        plans_jointly: Whether a run was met that is planned together with all others.
     """
 
     def __init__(
@@ -79,6 +86,8 @@ class Desk:
         self._context = contextvars.copy_context()
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="carbon-wait")
         self._outlooks = Outlooks(client)
+        self.policies: set[str] = set()
+        self.plans_jointly = False
         self._one_at_a_time = threading.Lock()
 
     def look(self, ahead: timedelta, *, plans: bool, at_most: int | None = None) -> Looked:
@@ -124,6 +133,8 @@ class Desk:
                     self._tell(one, world)
                     if one.decision is not None and one.decision.action is Action.RUN and one.decision.site:
                         world.take(one.decision.site)
+        self.policies |= world.policies
+        self.plans_jointly |= world.plans_jointly
         return handled + sum(bool(wait.result()) for wait in waits)
 
     def _tell(self, one: Decided, world: World) -> None:
@@ -181,9 +192,15 @@ def _begin(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
     if not take(client, run):
         return None
     state: State[Any] = Running(name="Deciding")
-    if client.set_flow_run_state(run.id, state).status is not SetStateStatus.ACCEPT:
-        return None
-    return run.model_copy(update={"state": state, "state_type": StateType.RUNNING})
+    for _ in range(_TRIES):
+        answer: OrchestrationResult[Any] = client.set_flow_run_state(run.id, state)
+        if answer.status is SetStateStatus.ACCEPT:
+            return run.model_copy(update={"state": state, "state_type": StateType.RUNNING})
+        if not isinstance(answer.details, StateWaitDetails):
+            break
+        # By the server's clock it is not due yet, for a second or two.
+        time.sleep(min(answer.details.delay_seconds, _LONGEST_S))
+    return None
 
 
 def _due_at(run: FlowRun, now: datetime) -> datetime:

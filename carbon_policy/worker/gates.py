@@ -15,20 +15,22 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
+import httpx
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.exceptions import Abort, Pause
+from prefect.exceptions import Abort, ObjectNotFound, Pause
 from prefect.flow_engine import run_flow_sync
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import AwaitingRetry
 
 from carbon_policy.domain.decision import Decision
 from carbon_policy.domain.errors import SetupError
-from carbon_policy.orchestration.gate import or_refused, run_in_context
+from carbon_policy.orchestration.gate import refused_or, run_in_context
 from carbon_policy.orchestration.placement import Placed, RunHere, find_child, settle
 from carbon_policy.orchestration.policy_task import AT_HAND
-from carbon_policy.orchestration.waits import set_state_if
+from carbon_policy.orchestration.records import logger
+from carbon_policy.orchestration.waits import keep_in_labels, set_state_if
 from carbon_policy.orchestration.world import World
 from carbon_policy.worker.batch import read_runs
 
@@ -47,11 +49,19 @@ def gate() -> State[Any]:
     """Place the run that this flow runs under, and leave it Running while its job is under way."""
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(run_in_context())
-        outcome = or_refused(lambda: settle(client, run, world=_WORLD.get()))
+        try:
+            outcome = refused_or(lambda: settle(client, run, world=_WORLD.get()))
+            if isinstance(outcome, Placed):
+                leave_running(client, run, outcome)
+        except httpx.HTTPError as error:
+            # The client has tried several times. Whether there is a job is not known: if so the mirror brings its end,
+            # if not the gate is begun again (`worker/recovery.py`).
+            logger.warning(
+                "carbon-policy leaves the run as it is, as the server gave no good answer: %r", error
+            )
+            raise Pause(state=run.state) from None
         if isinstance(outcome, RunHere):
             raise SetupError("A gate has no code to run; this is a defect of carbon-policy.")
-        if isinstance(outcome, Placed):
-            leave_running(client, run, outcome)
         return outcome
 
 
@@ -72,6 +82,10 @@ def take(client: SyncPrefectClient, run: FlowRun) -> bool:
 
     One that was put to wait since is not taken: Prefect's engine would sleep here until it is due.
     """
+    try:
+        keep_in_labels(client, run)
+    except ObjectNotFound:
+        return False
     mark = {_TAKEN: uuid4().hex}
     if set_state_if(client, run, {"type": "PENDING", "name": "Pending", "data": mark}):
         return True

@@ -81,6 +81,10 @@ class Lease:
         standing = self._read()
         if standing is None:
             return self._create()
+        if isinstance(standing["value"], dict) and standing["value"].get("session") == self._session:
+            # It was created, and the reply got lost.
+            self._mine = str(standing["id"])
+            return self._keep(self._mine)
         seen = (str(standing["id"]), standing["value"])
         if seen != self._seen:
             self._seen, self._seen_at = seen, self._stopwatch()

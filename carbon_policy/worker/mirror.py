@@ -29,9 +29,9 @@ from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, Stat
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Failed
 
-from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, TAG_PLACED
+from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, LABEL_SITE, TAG_PLACED
 from carbon_policy.orchestration.placement import cancel_run, find_child, state_like
-from carbon_policy.orchestration.records import quietly
+from carbon_policy.orchestration.records import add_labels, quietly
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.worker.batch import read_runs
 
@@ -107,7 +107,7 @@ class Mirror:
         """
         with self._lock:
             seen = Seen()
-            parents = [run for run in self._running() if not self._is_mine(run.id)]
+            parents = [self._linked(run, now) for run in self._running() if not self._is_mine(run.id)]
             jobs = self._by_id(run.labels.get(LABEL_CHILD) for run in parents)
             for parent in parents:
                 if LABEL_CHILD not in parent.labels:
@@ -124,7 +124,21 @@ class Mirror:
                         self._cancel(job)
                     self._keep_place(parent)
             self._cancel_orphans()
+            here = {parent.id for parent in parents}
+            self._renewed = {run_id: at for run_id, at in self._renewed.items() if run_id in here}
             return seen
+
+    def _linked(self, parent: FlowRun, now: datetime) -> FlowRun:
+        """A run with the name of its job, also where its gate died, or an answer got lost, before that was written."""
+        state = parent.state
+        if LABEL_CHILD in parent.labels or state is None or now - state.timestamp < _STARTS_WITHIN:
+            return parent
+        job = find_child(self._client, parent)
+        if job is None:
+            return parent
+        labels = {LABEL_CHILD: str(job.id), LABEL_SITE: str(job.labels.get(LABEL_SITE, ""))}
+        quietly("link the run to its job", lambda: add_labels(self._client, parent.id, labels))
+        return parent.model_copy(update={"labels": {**parent.labels, **labels}})
 
     def _running(self) -> Iterable[FlowRun]:
         # Suspending a run does not suspend its job, whose end is brought all the same.
@@ -191,10 +205,7 @@ class Mirror:
         state = parent.state
         if state is None or state.type is not StateType.CANCELLING or now - state.timestamp < _STARTS_WITHIN:
             return
-        job = find_child(self._client, parent)
-        if job is not None:
-            self._cancel(job)
-        self._set(parent, Cancelled(message="Cancelled before its job was started." if job is None else None))
+        self._set(parent, Cancelled(message="Cancelled before its job was started."))
 
     def _set(self, parent: FlowRun, state: State[Any]) -> bool:
         """Change a run's state; one for which that fails is met again, and holds up no other."""

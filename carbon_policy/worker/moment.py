@@ -40,8 +40,3 @@ class Moments:
             if self._world is None or self._stopwatch() - self._read_at > KEPT_S:
                 self._world, self._read_at = World(self._client, self._clock.now()), self._stopwatch()
             return self._world.at(self._clock.now())
-
-    def forget(self) -> None:
-        """Read all anew when next asked: something has changed."""
-        with self._lock:
-            self._world = None

@@ -13,14 +13,51 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.errors import CarbonPolicyError
-from carbon_policy.orchestration.overdue import OverdueKind, find_overdue, re_place
+from carbon_policy.orchestration.overdue import LATE, OverdueKind, find_overdue, re_place
+from carbon_policy.orchestration.runs import all_runs
+from carbon_policy.orchestration.waits import wait_again
+
+LATE_WAIT = "marked-late"
 
 NOBODY_FOR = timedelta(minutes=2)
 """A gate takes seconds. One that has said nothing for so long is taken for dead."""
+
+
+def put_back_late(client: SyncPrefectClient, pool: str, now: datetime) -> list[FlowRun]:
+    """Put back to wait the runs that Prefect has marked late in the moment in which they were put to wait.
+
+    It looks for late runs, and marks them a moment later whatever they are by then. Such a run waits on, under another
+    name and without its plan.
+
+    Args:
+        client: A client of the server.
+        pool: Name of the work pool.
+        now: UTC, by the server's clock.
+    """
+    late = FlowRunFilter(
+        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=[LATE])),
+        next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(after_=now),
+    )
+    found = list(
+        all_runs(
+            client,
+            flow_run_filter=late,
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+        )
+    )
+    return [run for run in found if wait_again(client, run)]
 
 
 def recover(

@@ -44,7 +44,7 @@ from carbon_policy.worker.lease import BEAT_S, Lease
 from carbon_policy.worker.metrics import Metrics
 from carbon_policy.worker.mirror import Mirror, Seen
 from carbon_policy.worker.moment import Moments
-from carbon_policy.worker.recovery import recover
+from carbon_policy.worker.recovery import LATE_WAIT, put_back_late, recover
 from carbon_policy.worker.signals import Signals, listen
 from carbon_policy.worker.watch import Watch
 
@@ -196,10 +196,10 @@ class Service:
     async def _bring_ends(self) -> None:
         await _set_within(self._signals.news, LOOK_EVERY_S)
         self._signals.news.clear()
+        ended, cancelled = self._signals.take_ended(), self._signals.take_cancelled()
         if not self._lease.held:
             return
         with self.metrics.timed("mirror"):
-            ended, cancelled = self._signals.take_ended(), self._signals.take_cancelled()
             if cancelled:
                 await self._safely("pass on a cancellation", partial(self._mirror.runs_cancelled, cancelled))
             if ended:
@@ -228,6 +228,13 @@ class Service:
                     partial(self._gate_failed, "get a stuck run going"),
                 ),
             )
+            late = await self._safely(
+                "put late runs back to wait",
+                lambda: put_back_late(self._client, self._pool, self._clock.now()),
+            )
+        for run in late or []:
+            self.metrics.recovered(LATE_WAIT)
+            self._journal.recovered(LoggedRun(run.id, run.name), LATE_WAIT)
         for run, kind in found or []:
             self.metrics.recovered(kind.value)
             self._journal.recovered(LoggedRun(run.id, run.name), kind.value)
@@ -257,8 +264,8 @@ class Service:
 
     def _replan_if_changed(self) -> None:
         world = self._moments.now()
-        self._watch.note(world.policies)
-        why = self._watch.why(world, self._waiting, jointly=world.plans_jointly)
+        self._watch.note(self._desk.policies)
+        why = self._watch.why(world, self._waiting, jointly=self._desk.plans_jointly)
         if self._new_planner:
             self._new_planner = False
             why.append("Another worker may have planned them.")
@@ -272,6 +279,8 @@ class Service:
             still=lambda: self._lease.held and not self._closing,
             tell=self._tell_move,
         )
+        self._watch.note(report.policies)
+        self._desk.plans_jointly |= report.jointly
         self._logger.info(report.sentence)
 
     def _tell_move(self, run: FlowRun, was: datetime, decision: Decision) -> None:

@@ -13,20 +13,22 @@ import pytest
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.schedules import IntervalSchedule
-from prefect.states import Completed, Crashed, Pending, Running
+from prefect.states import Completed, Crashed, Late, Pending, Running
 
 from carbon_policy.orchestration import placement
 from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, TAG_PLACED, WORKER_TYPE
 from carbon_policy.orchestration.overdue import OverdueKind
 from carbon_policy.orchestration.placement import idempotency_key
-from carbon_policy.orchestration.waits import wait_of
+from carbon_policy.orchestration.waits import Wait, put_to_wait, wait_of
 from carbon_policy.orchestration.world import World
 from carbon_policy.worker import gates
 from carbon_policy.worker.ahead import advance, early_starts
-from carbon_policy.worker.recovery import NOBODY_FOR, recover
+from carbon_policy.worker.mirror import Mirror
+from carbon_policy.worker.recovery import NOBODY_FOR, put_back_late, recover
 from tests.support import grids
 from tests.support.bench import FAST, Bench, unique
 from tests.support.waiting import wait_for
+from tests.unit.worker.decided import deferral
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
@@ -118,6 +120,28 @@ class TestRecovery:
         return run, job
 
 
+class TestMarkedLate:
+    """Prefect looks for late runs, and marks them a moment later, whatever they are by then."""
+
+    def test_a_wait_that_was_written_over_is_given_back(self, bench: Bench, pool: str) -> None:
+        run = bench.read(bench.run(bench.deploy(pool)))
+        until = datetime.now(UTC) + timedelta(hours=1)
+        said = Wait(until=until, due_at=run.expected_start_time, deferrals=2, decision="abc")
+        decision = deferral(start=until, ask_again_at=until)
+        assert put_to_wait(bench.client, run, until, "Waits.", said, decision)
+        bench.client.set_flow_run_state(run.id, Late(scheduled_time=until), force=True)
+        assert wait_of(bench.read(run)) is None
+        assert [one.id for one in put_back_late(bench.client, pool, datetime.now(UTC))] == [run.id]
+        waits = bench.read(run)
+        assert waits.state_name == "Deferred"
+        assert waits.next_scheduled_start_time == until
+        assert wait_of(waits) == said
+        # One that is late in truth, or that never waited, is left.
+        late = bench.run(bench.deploy(pool), state=Late(scheduled_time=until))
+        assert put_back_late(bench.client, pool, datetime.now(UTC)) == []
+        assert bench.read(late).state_name == "Late"
+
+
 class TestGate:
     """A gate in the worker's process that meets a server that gives no good answer."""
 
@@ -150,10 +174,15 @@ class TestGate:
             lambda _: False,
             lambda *what: pytest.fail(str(what)),
         )
-        if bench.read(run).state_type is StateType.SCHEDULED:
-            self._gate(bench, bench.read(run))
-        assert bench.read(run).state_name == "PlacedFast", bench.describe(run)
-        assert bench.jobs_of(run) == [job]
+        # Left as it is, and linked to its job by whoever looks; it ends as the job does, and there is one.
+        assert bench.read(run).state_type is StateType.RUNNING, bench.describe(run)
+        mirror = Mirror(bench.client, pool, lambda _: False)
+        mirror.look(datetime.now(UTC) + LONG_AFTER)
+        assert bench.read(run).labels[LABEL_CHILD] == str(job.id)
+        bench.client.set_flow_run_state(job.id, Completed())
+        mirror.look(datetime.now(UTC) + LONG_AFTER)
+        assert bench.read(run).state_name == "Completed", bench.describe(run)
+        assert [one.id for one in bench.jobs_of(run)] == [job.id]
 
     def _gate(self, bench: Bench, run: FlowRun) -> None:
         one = gates.Gates(bench.client, 1, lambda *_: None)

@@ -328,7 +328,8 @@ class TestConcurrencyLimit:
         """Prefect then gives it a state of its own."""
         deployment = bench.deploy(CARBON, concurrency_limit=1)
         run, other = (bench.read(bench.run(deployment)) for _ in range(2))
-        assert put_off(bench.client, run, to(datetime.now(UTC) - timedelta(seconds=1)))
+        a_moment_ago = datetime.now(UTC) - timedelta(seconds=1)
+        assert put_off(bench.client, run, to(a_moment_ago, due_at=a_moment_ago - timedelta(minutes=1)))
         assert take(bench.client, other)
         assert not take(bench.client, bench.read(run))
         assert bench.read(run).state_name == "AwaitingConcurrencySlot"

@@ -138,9 +138,9 @@ class Server:
             or (now in TERMINAL_STATES and state.type is StateType.CANCELLING)
         )
         if refused and not force:
-            return SimpleNamespace(status=SetStateStatus.ABORT)
+            return SimpleNamespace(status=SetStateStatus.ABORT, details=None)
         self.set(run_id, state)
-        return SimpleNamespace(status=SetStateStatus.ACCEPT)
+        return SimpleNamespace(status=SetStateStatus.ACCEPT, details=None)
 
     def renew_concurrency_lease(self, lease: UUID, seconds: float) -> None:
         self.asked.append("renew")

@@ -222,7 +222,10 @@ class TestCancelling:
         run, job = placed.pair(run=state)
         placed.server.runs[run.id].labels.clear()
         placed.mirror.look(state.timestamp + A_MINUTE)
-        assert [placed.name(job), placed.name(run)] == ["Cancelling", "Cancelled"]
+        assert [placed.name(job), placed.name(run)] == ["Cancelling", "Cancelling"]
+        placed.server.set_flow_run_state(job.id, Cancelled())
+        placed.mirror.look(state.timestamp + A_MINUTE)
+        assert placed.name(run) == "Cancelled"
 
     def test_a_job_whose_run_was_cancelled_by_force_is_an_orphan_and_is_cancelled(
         self, placed: Placed
