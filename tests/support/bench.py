@@ -25,8 +25,8 @@ from prefect.workers.process import ProcessWorker
 
 from carbon_policy.demo.processes import PrefectStack
 from carbon_policy.orchestration.blocks import CarbonPolicy, CarbonSite
-from carbon_policy.orchestration.names import LABEL_PARENT
 from carbon_policy.orchestration.gate_template import gate_template
+from carbon_policy.orchestration.names import LABEL_PARENT
 from tests.support.waiting import wait_for
 
 SUPPORT = Path(__file__).parent
