@@ -186,6 +186,9 @@ def set_state_if(client: SyncPrefectClient, run: FlowRun, state: Mapping[str, An
     due = run.next_scheduled_start_time
     if run.state.type is StateType.SCHEDULED and due is not None:
         as_it_was["next_scheduled_start_time"] = {"after_": due.isoformat(), "before_": due.isoformat()}
+    if run.state.is_final() and run.end_time is not None:
+        # One that has ended so again is not the one that was read.
+        as_it_was["end_time"] = {"after_": run.end_time.isoformat(), "before_": run.end_time.isoformat()}
     answer = client.request(
         "POST",
         "/flow_runs/bulk_set_state",  # type: ignore[arg-type]  # The client's own list of routes lacks it.

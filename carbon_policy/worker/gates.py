@@ -7,11 +7,15 @@ after the tier on which its job is. The end is the job's, and the mirror (`worke
 from __future__ import annotations
 
 import contextvars
+import heapq
+import math
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from functools import partial
+from itertools import count
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
@@ -26,10 +30,12 @@ from prefect.states import AwaitingRetry
 
 from carbon_policy.domain.decision import Decision
 from carbon_policy.domain.errors import SetupError
+from carbon_policy.domain.job import Urgency
 from carbon_policy.orchestration.gate import refused_or, run_in_context
-from carbon_policy.orchestration.placement import Placed, RunHere, find_child, settle
+from carbon_policy.orchestration.names import LABEL_CHILD
+from carbon_policy.orchestration.placement import Placed, RunHere, cancel_run, find_child, settle
 from carbon_policy.orchestration.policy_task import AT_HAND
-from carbon_policy.orchestration.records import logger
+from carbon_policy.orchestration.records import logger, quietly
 from carbon_policy.orchestration.waits import keep_in_labels, set_state_if
 from carbon_policy.orchestration.world import World
 from carbon_policy.worker.batch import read_runs
@@ -72,8 +78,14 @@ def leave_running(client: SyncPrefectClient, run: FlowRun, placed: Placed) -> No
         Pause: Always; Prefect's engine then leaves the run's state alone.
     """
     state: State[Any] = State(type=StateType.RUNNING, name=placed.state_name, message=placed.message)
-    # Not if it is cancelling by now, or has ended as its job, which may be the faster one; the mirror sees to that.
-    set_state_if(client, run, {"type": "RUNNING", "name": placed.state_name, "message": placed.message})
+    # Not if it is cancelling by now, or has ended as its job, which may be the faster one.
+    if not set_state_if(
+        client, run, {"type": "RUNNING", "name": placed.state_name, "message": placed.message}
+    ):
+        current = client.read_flow_run(run.id)
+        if current.state_type in (StateType.CANCELLING, StateType.CANCELLED):
+            # The job did not exist yet when that was passed down.
+            quietly("cancel the job with its run", lambda: cancel_run(client, placed.child.id))
     raise Pause(state=state)
 
 
@@ -95,16 +107,41 @@ def take(client: SyncPrefectClient, run: FlowRun) -> bool:
 
 
 def retry_job(client: SyncPrefectClient, run: FlowRun) -> None:
-    """Pass a retry that somebody asked for down to the job, where it has ended badly.
+    """Pass a retry that somebody asked for down to the job, where it ended badly before that.
 
-    The job's run is started again as it would be by a retry of its own; there is no second one.
+    The job's run is started again as it would be by a retry of its own; there is no second one. It is changed only if
+    it is as it was read: asked for twice, as where a reply is lost, it would begin beside itself.
     """
     job = find_child(client, run)
-    if job is not None and job.state_type in _ENDED_BADLY:
-        client.set_flow_run_state(job.id, AwaitingRetry(message="Its run was retried."), force=True)
+    if job is None or job.state is None or job.state_type not in _ENDED_BADLY:
+        return
+    asked = [state.timestamp for state in client.read_flow_run_states(run.id) if state.name == _RETRIED]
+    if asked and job.state.timestamp < max(asked):
+        set_state_if(client, job, _again())
+
+
+def _again() -> dict[str, Any]:
+    retry: State[Any] = AwaitingRetry(message="Its run was retried.")
+    at = retry.state_details.scheduled_time
+    assert at is not None  # noqa: S101  A retry has its time.
+    return {
+        "type": retry.type.value,
+        "name": retry.name,
+        "message": retry.message,
+        "state_details": {"scheduled_time": at.isoformat()},
+    }
 
 
 _ENDED_BADLY = (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
+
+
+def latest_start_s(decision: Decision | None) -> float:
+    """By when a run is to start, Unix time: those with the least time left go first, and urgent ones before all."""
+    if decision is None or decision.evidence.spec.urgency is Urgency.CRITICAL:
+        return -math.inf
+    evidence = decision.evidence
+    latest = evidence.spec.window(evidence.submitted_at).latest_start_for(evidence.spec.duration)
+    return latest.timestamp() if latest is not None else evidence.submitted_at.timestamp()
 
 
 class Gates:
@@ -132,6 +169,8 @@ class Gates:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="carbon-gate")
         self._lock = threading.Lock()
         self._under_way: set[UUID] = set()
+        self._line: list[tuple[float, int, Any]] = []
+        self._number = count()
 
     def has(self, run_id: UUID) -> bool:
         """Whether a run's gate is under way here, or about to be."""
@@ -156,8 +195,16 @@ class Gates:
             if run.id in self._under_way:
                 return False
             self._under_way.add(run.id)
-        self._pool.submit(self._go, run, decision, world, self._stopwatch())
+            gate = partial(self._go, run, decision, world, self._stopwatch())
+            heapq.heappush(self._line, (latest_start_s(decision), next(self._number), gate))
+        self._pool.submit(self._next)
         return True
+
+    def _next(self) -> None:
+        """Go on with whichever run in line has the least time left."""
+        with self._lock:
+            *_, gate = heapq.heappop(self._line)
+        gate()
 
     def close(self) -> None:
         """Finish what has been begun, and begin no more: a gate takes seconds, and half of one is of use to nobody."""
@@ -177,7 +224,8 @@ class Gates:
                 self._under_way.discard(run.id)
 
     def _run(self, run: FlowRun, decision: Decision | None, world: World | None) -> None:
-        if run.state_name == _RETRIED:
+        if run.state_name == _RETRIED or LABEL_CHILD in run.labels:
+            # One that was placed and is begun again may have been retried, and whoever took it then has died.
             retry_job(self._client, run)
         AT_HAND.set(decision)
         _WORLD.set(world)

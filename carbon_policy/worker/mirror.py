@@ -89,7 +89,8 @@ class Mirror:
             seen = Seen()
             for job in ended:
                 parent = parents.get(_parent_id(job))
-                if parent is not None and self._is_ours(parent):
+                # One that is Scheduled or Pending is being retried, and the event is of the end before.
+                if parent is not None and self._is_ours(parent) and parent.state_type in _LEFT_RUNNING:
                     self._end(parent, job, seen)
             return seen
 
@@ -142,7 +143,7 @@ class Mirror:
 
     def _running(self) -> Iterable[FlowRun]:
         # Suspending a run does not suspend its job, whose end is brought all the same.
-        types = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED])
+        types = FlowRunFilterStateType(any_=list(_LEFT_RUNNING))
         return list(
             all_runs(
                 self._client,
@@ -235,6 +236,7 @@ class Mirror:
             return
 
 
+_LEFT_RUNNING = (StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED)
 _CANCELLED = (StateType.CANCELLED, StateType.CANCELLING)
 
 

@@ -41,6 +41,7 @@ class Server:
         self.now = NOW
         self.runs: dict[UUID, FlowRun] = {}
         self.states: dict[UUID, list[str]] = {}
+        self.history: dict[UUID, list[State[Any]]] = {}
         self.asked: list[str] = []
 
     def add(self, state: State[Any] | None = None, pool: str | None = POOL, **fields: Any) -> FlowRun:
@@ -60,12 +61,16 @@ class Server:
             "state_name": state.name,
         }
         run = FlowRun(**given | fields)
-        self.runs[run.id], self.states[run.id] = run, []
+        self.runs[run.id], self.states[run.id], self.history[run.id] = run, [], [state]
         return run
+
+    def read_flow_run_states(self, run_id: UUID) -> list[State[Any]]:
+        return self.history[run_id]
 
     def set(self, run_id: UUID, state: State[Any]) -> None:
         """Another state of a run, whoever says so."""
         self.states[run_id].append(str(state.name))
+        self.history[run_id].append(state)
         self.runs[run_id] = self.runs[run_id].model_copy(
             update={
                 "state": state,
@@ -99,7 +104,7 @@ class Server:
             return SimpleNamespace(json=lambda: {"results": []})
         if json["state"]["type"] == "SCHEDULED":
             at = datetime.fromisoformat(json["state"]["state_details"]["scheduled_time"])
-            name, data = json["state"]["name"], json["state"]["data"]
+            name, data = json["state"]["name"], json["state"].get("data")
             state: State[Any] = Scheduled(name=name, scheduled_time=at, data=data)
         else:
             state = State(type=json["state"]["type"], name=json["state"]["name"])

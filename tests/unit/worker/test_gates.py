@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import Abort, Pause
 from prefect.states import AwaitingRetry, Cancelled, Cancelling, Failed, Pending, Running, Scheduled
 
+from carbon_policy.domain.job import JobSpec, Urgency
 from carbon_policy.orchestration.names import LABEL_PARENT
 from carbon_policy.orchestration.placement import idempotency_key
 from carbon_policy.orchestration.policy_task import AT_HAND
@@ -201,3 +203,25 @@ def test_a_retry_is_passed_down_to_the_job(house: House, state: Any, again: bool
     house.gates.close()
     assert house.server.states[job.id] == (["AwaitingRetry"] if again else [])
     assert house.started == [run.id]
+
+
+def test_those_with_the_least_time_left_go_first(house: House) -> None:
+    """However late they came to the line."""
+    now = house.server.now
+    house.engine.go.clear()
+    first = house.server.add()
+    house.gates.start(first, deferral(), None)
+    wait_for(lambda: house.engine.started, WITHIN_S, "the first is under way")
+
+    def in_line(**said: Any) -> Any:
+        run = house.server.add()
+        spec = JobSpec(expected_duration=timedelta(minutes=10), **said)
+        house.gates.start(run, deferral(evidence={"spec": spec, "submitted_at": now}), None)
+        return run.id
+
+    late = in_line(urgency=Urgency.FLEXIBLE, finish_within=timedelta(hours=12))
+    soon = in_line(urgency=Urgency.FLEXIBLE, finish_within=timedelta(hours=1))
+    critical = in_line(urgency=Urgency.CRITICAL)
+    house.engine.go.set()
+    house.idle()
+    assert house.started == [first.id, critical, soon, late]
