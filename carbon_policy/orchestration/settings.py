@@ -55,6 +55,11 @@ class CarbonSettings(PrefectBaseSettings):
         description="The address that it listens at. There is no password: whoever reaches it can read.",
     )
     worker_threads: int = Field(default=8, ge=1, description="Gates that one carbon worker runs at once.")
+    worker_recover_after_s: float = Field(
+        default=120.0,
+        ge=30.0,
+        description="Seconds after which a gate that has said nothing is taken for dead, and begun again.",
+    )
 
     def as_layer(self) -> dict[str, Any]:
         """The job settings that these settings stand for, as a layer of `precedence`."""

@@ -32,7 +32,7 @@ from carbon_policy.orchestration.waits import wait_again
 LATE_WAIT = "marked-late"
 
 NOBODY_FOR = timedelta(minutes=2)
-"""A gate takes seconds. One that has said nothing for so long is taken for dead."""
+"""A gate takes seconds. One that has said nothing for so long is taken for dead, unless a team says otherwise."""
 
 
 def put_back_late(client: SyncPrefectClient, pool: str, now: datetime) -> list[FlowRun]:

@@ -88,6 +88,7 @@ class Service:
         self._client = self._open.enter_context(get_client(sync_client=True))
         settings = CarbonSettings()
         self.metrics, self._journal, self._clock = Metrics(), Journal(logger), ServerClock()
+        self._recover_after = timedelta(seconds=settings.worker_recover_after_s)
         self._ahead = timedelta(seconds=PREFECT_WORKER_PREFETCH_SECONDS.value())
         self._moments = Moments(self._client, self._clock)
         self._gates = Gates(self._client, settings.worker_threads, partial(self._gate_failed, "place a run"))
@@ -226,6 +227,7 @@ class Service:
                     self._clock.now(),
                     self._gates.has,
                     partial(self._gate_failed, "get a stuck run going"),
+                    self._recover_after,
                 ),
             )
             late = await self._safely(

@@ -59,8 +59,8 @@ from tests.support.proxy import CALM, Proxy, Weather
 from tests.support.restarts import kept_in_a_file, restart_server
 from tests.support.site_worker import SiteWorker, starts
 
-SETTLE_S = 120
-"""So long after the last of what goes wrong, nothing is left that has nobody behind it."""
+SETTLE_S = 180
+"""So long after the last of what goes wrong, nothing is left that has nobody behind it; mostly it is half of that."""
 
 _LOOK_S = 1.5
 _NOT_FINAL = [kind for kind in StateType if kind not in TERMINAL_STATES]
@@ -247,7 +247,11 @@ class Chaos:
 
     def _start_worker(self, worker: int) -> None:
         if not self._is_up(worker):
-            env = {"PREFECT_API_URL": self._proxies[worker].api_url}
+            env = {
+                "PREFECT_API_URL": self._proxies[worker].api_url,
+                # Two minutes, were it not a test: most of the time would go by waiting for them.
+                "PREFECT_INTEGRATIONS_CARBON_WORKER_RECOVER_AFTER_S": "40",
+            }
             self._stack.start_worker(CARBON, self._kind, _name(worker), env)
 
     def _set_weather(self, weather: Weather) -> None:
