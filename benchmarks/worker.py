@@ -17,6 +17,7 @@ Written to benchmarks/results/worker.json and worker.md. Run it with `make bench
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -79,7 +80,11 @@ def main() -> None:
         "children": lambda on: children(on, size.jobs[on.kind]),
         "waiting": lambda on: waiting(on, size.waiting[on.kind], size.idle_s, compare=on.kind == POSTGRESQL),
     }
-    results: dict[str, Any] = {
+    keeps = not (options.quick or options.only)
+    known = RESULTS / "worker.json"
+    # One database may be measured anew; what is known of the other stands.
+    results: dict[str, Any] = json.loads(known.read_text()) if keeps and options.on and known.exists() else {}
+    results |= {
         "machine": machine(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": options.quick,
@@ -92,14 +97,16 @@ def main() -> None:
                     for name, measure in measures.items()
                     if options.only in (None, name)
                 }
+            if keeps:
+                # The whole takes a quarter of an hour; what is measured by then is kept.
+                write(RESULTS, "worker", results, as_markdown(results))
         if options.only in (None, "decisions") and options.on in (None, SQLITE):
             with stand(SQLITE_AS_IT_COMES, Path(folder)) as on:
                 results[SQLITE_AS_IT_COMES] = {"as it comes": measured("as it comes", as_it_comes, on)}
-    table = as_markdown(results)
-    if options.quick or options.only or options.on:
-        print(table)
+    if keeps:
+        write(RESULTS, "worker", results, as_markdown(results))
     else:
-        write(RESULTS, "worker", results, table)
+        print(as_markdown(results))
 
 
 def measured(name: str, measure: Callable[[Stand], Any], on: Stand) -> dict[str, Any]:
