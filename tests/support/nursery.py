@@ -16,7 +16,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import partial, wraps
+from functools import wraps
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
@@ -124,7 +124,7 @@ def _hurry() -> None:
             "LOOK_EVERY_S": 2.0,
             "RECOVER_EVERY_S": 1.0,
             "PLAN_EVERY_S": 1.0,
-            "recover": partial(recovery.recover, nobody_for=timedelta(seconds=NOBODY_FOR_S)),
+            "recover": lambda *asked: recovery.recover(*asked[:5], timedelta(seconds=NOBODY_FOR_S)),
         },
     }
     for module, values in hurried.items():
