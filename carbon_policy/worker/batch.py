@@ -14,6 +14,7 @@ from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.decision import Decision, Plan
 from carbon_policy.orchestration.fleet import fleets, joint_places
+from carbon_policy.orchestration.names import LABEL_CHILD
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.replan import waiting_runs
 from carbon_policy.orchestration.world import World
@@ -104,6 +105,9 @@ def _decided(client: SyncPrefectClient, world: World, run: FlowRun, place: Plan 
     try:
         if run.deployment_id is None:
             return Decided(run, name, None, "It has no deployment.")
+        if LABEL_CHILD in run.labels:
+            # Retried, or left by a worker that died: its job is on its site, and cannot be put to wait by now.
+            return Decided(run, name, None, "It was placed before.")
         deployment = world.deployment(run.deployment_id)
         name = f"{world.flow_name(run.flow_id)}/{deployment.name}"
         decision = decide_for(client, run, deployment, None, world.now, world=world, plan=place)

@@ -14,6 +14,7 @@ from prefect.states import Pending
 from carbon_policy.domain.decision import Action
 from carbon_policy.domain.precedence import setting_names
 from carbon_policy.orchestration.names import (
+    LABEL_CHILD,
     LABEL_DEFERRALS,
     LABEL_PROGRESS,
     LABEL_SUBMITTED,
@@ -76,6 +77,17 @@ class TestUndecided:
         assert before.decision is not None
         assert after.decision is not None
         return one
+
+    def test_one_that_was_placed_before_is_not_put_to_wait_again(self, server: Server) -> None:
+        """Its gate finds the job, whatever the grid says by now."""
+        run = server.add(labels={LABEL_CHILD: str(uuid4())})
+        world = Told({run.deployment_id: FLEXIBLE})  # type: ignore[dict-item]
+        world.expected = (400.0,) * 3 + (10.0,) * 21
+        [one] = decided(world, run)
+        assert (one.decision, one.why_not) == (None, "It was placed before.")
+        [same] = decided(world, run.model_copy(update={"labels": {}}))
+        assert same.decision is not None
+        assert same.decision.action is Action.DEFER
 
     def test_one_without_a_deployment(self, server: Server) -> None:
         one = self._beside(server, Told(), server.add(deployment_id=None))
