@@ -7,32 +7,15 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
-from functools import wraps
-from importlib import import_module
 from typing import Any
 
 import httpx
 
+# Started as a script: what stands beside it is found by its bare name.
+from dying import die
+
 from carbon_policy.orchestration import gate, placement
-
-
-def die_after(where: str) -> None:
-    """Let a function do its work, and be gone, as by `kill -9`."""
-    module, _, path = where.partition(":")
-    owner: Any = import_module(module)
-    *parents, name = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    original = getattr(owner, name)
-
-    @wraps(original)
-    def and_die(*args: Any, **kwargs: Any) -> Any:
-        original(*args, **kwargs)
-        os._exit(3)
-
-    setattr(owner, name, and_die)
 
 
 def lose_reply(times: float) -> None:
@@ -55,7 +38,7 @@ if __name__ == "__main__":
     kind, what = sys.argv[1:3]
     assert placement  # Imported before it is patched.
     if kind == "after":
-        die_after(what)
+        die("after", what, 3)
     else:
         lose_reply({"lost-reply": 1, "no-reply": math.inf}[what])
     sys.exit(gate.main())

@@ -16,8 +16,6 @@ import signal
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import wraps
-from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -26,6 +24,8 @@ from typing import Any, Self
 from unittest import mock
 
 from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tests.support.dying import die
 
 EXIT_CODE = 3
 """Of a worker that was killed on purpose."""
@@ -103,7 +103,7 @@ def _serve(pool: str, name: str, happens: tuple[str, ...], log: Path, api_url: s
         if how == "clock":
             _set_clock(timedelta(seconds=float(rest)))
         else:
-            _die(how, rest)
+            die(how, rest, EXIT_CODE)
     from carbon_policy.worker.worker import CarbonWorker
 
     with temporary_settings({PREFECT_API_URL: api_url}):
@@ -131,25 +131,6 @@ def _hurry() -> None:
         for name, value in values.items():
             assert hasattr(module, name), f"{module.__name__} has no {name} any more"
             setattr(module, name, value)
-
-
-def _die(how: str, where: str) -> None:
-    module, _, path = where.partition(":")
-    owner: Any = import_module(module)
-    *parents, name = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    original = getattr(owner, name)
-
-    @wraps(original)
-    def and_die(*args: Any, **kwargs: Any) -> Any:
-        try:
-            if how == "after":
-                original(*args, **kwargs)
-        finally:
-            os._exit(EXIT_CODE)
-
-    setattr(owner, name, and_die)
 
 
 class _LikeDatetime(type):
