@@ -170,8 +170,9 @@ class Service:
         return True
 
     def failed(self, doing: str, error: Exception, run: LoggedRun | None = None) -> None:
-        """Something went wrong; it is told, and tried again."""
-        self._error = error
+        """Something went wrong; it is told, and tried again. One run's trouble is no sickness of the worker."""
+        if run is None:
+            self._error = error
         self.metrics.api_failed(error)
         self._journal.api_failed(doing, error, run)
 
