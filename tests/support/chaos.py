@@ -63,6 +63,7 @@ SETTLE_S = 180
 """So long after the last of what goes wrong, nothing is left that has nobody behind it; mostly it is half of that."""
 
 _LOOK_S = 1.5
+_STRIKES_WITHIN_S = 30
 _NOT_FINAL = [kind for kind in StateType if kind not in TERMINAL_STATES]
 _QUIET_S = 3.0
 _SHOWN = 10
@@ -111,6 +112,7 @@ class Chaos:
         self._sent: dict[int, Sent] = {}
         self._to_release: set[int] = set()
         self._to_retry: set[int] = set()
+        self._may_calm_down = True
         self._happened: Counter[str] = Counter()
         self._began = time.monotonic()
 
@@ -131,6 +133,7 @@ class Chaos:
                 for at_s, what in self._plan.happenings():
                     time.sleep(max(0.0, at_s - self._now_s()))
                     self._let_happen(what)
+                    self._calm_down()
                     self._click()
                 self._make_whole()
                 self._settle()
@@ -217,10 +220,10 @@ class Chaos:
                 self._proxies[worker].heal()
             case Storm(unavailable, lost, late):
                 self._say("requests go wrong")
+                self._may_calm_down = False
                 self._set_weather(Weather(unavailable=unavailable, lost=lost, late=late))
             case Calm():
-                self._say("requests go right again")
-                self._set_weather(CALM)
+                self._may_calm_down = True
 
     def _cancel(self, number: int) -> None:
         run = self._bench.read(self._sent[number].run)
@@ -254,15 +257,28 @@ class Chaos:
             }
             self._stack.start_worker(CARBON, self._kind, _name(worker), env)
 
+    def _calm_down(self) -> None:
+        """End a storm whose time is over, but not before it has struck: a busy machine lags behind the plan."""
+        stormy = any(proxy.weather != CALM for proxy in self._proxies)
+        if stormy and self._may_calm_down and any(proxy.has_struck for proxy in self._proxies):
+            self._say("requests go right again")
+            self._set_weather(CALM)
+
     def _set_weather(self, weather: Weather) -> None:
         for proxy in self._proxies:
             proxy.weather = weather
 
     def _make_whole(self) -> None:
-        self._say("nothing goes wrong from now on")
         for worker, proxy in enumerate(self._proxies):
-            proxy.calm()
+            proxy.heal()
             self._start_worker(worker)
+        # The storm that is still on, if any, strikes the workers that are there again.
+        until_s = self._now_s() + _STRIKES_WITHIN_S
+        while not any(proxy.has_struck for proxy in self._proxies) and self._now_s() < until_s:
+            time.sleep(_LOOK_S)
+        for proxy in self._proxies:
+            proxy.calm()
+        self._say("nothing goes wrong from now on")
 
     # --- what there is
 

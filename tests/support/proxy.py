@@ -55,6 +55,11 @@ class Weather:
     late_s: float = 2.0
     slow_s: float = 0.0
 
+    @property
+    def shares(self) -> tuple[tuple[Fault, float], ...]:
+        """How often each fault happens."""
+        return ((Fault.UNAVAILABLE, self.unavailable), (Fault.LOST, self.lost), (Fault.LATE, self.late))
+
 
 CALM = Weather()
 
@@ -68,14 +73,16 @@ class Proxy:
 
     Attributes:
         port: Its own.
-        weather: What goes wrong from now on; may be replaced at any time.
+        weather: What goes wrong from now on; may be replaced at any time. What can go wrong in it goes wrong once
+            with the first requests, so that no weather passes unnoticed, and from then on at random.
         happened: How often what went wrong.
     """
 
     def __init__(self, upstream_port: int, seed: int = 0) -> None:
         self.upstream_port = upstream_port
         self.port = 0
-        self.weather = CALM
+        self._weather = CALM
+        self._owed: list[Fault] = []
         self.happened: Counter[str] = Counter()
         self._to_lose: list[tuple[str, bytes]] = []
         self._random = Random(seed)
@@ -84,6 +91,20 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._handlers: set[asyncio.Task[None]] = set()
+
+    @property
+    def weather(self) -> Weather:
+        return self._weather
+
+    @weather.setter
+    def weather(self, weather: Weather) -> None:
+        self._weather = weather
+        self._owed = [fault for fault, share in weather.shares if share > 0]
+
+    @property
+    def has_struck(self) -> bool:
+        """Whether all that can go wrong in this weather did."""
+        return not self._owed
 
     @property
     def api_url(self) -> str:
@@ -200,14 +221,15 @@ class Proxy:
         return self._draw()
 
     def _draw(self) -> Fault | None:
-        weather, drawn = self.weather, self._random.random()
-        for fault, share in (
-            (Fault.UNAVAILABLE, weather.unavailable),
-            (Fault.LOST, weather.lost),
-            (Fault.LATE, weather.late),
-        ):
+        fault = self._owed.pop() if self._owed else self._at_random()
+        if fault is not None:
+            self.happened[fault] += 1
+        return fault
+
+    def _at_random(self) -> Fault | None:
+        drawn = self._random.random()
+        for fault, share in self._weather.shares:
             if drawn < share:
-                self.happened[fault] += 1
                 return fault
             drawn -= share
         return None
