@@ -89,6 +89,7 @@ def _server_findings(client: SyncPrefectClient, live: bool) -> Iterator[Finding]
         ("clock", server.check_clock),
         ("block types", server.check_block_types),
         ("runs", runs.check_overdue),
+        ("runs", runs.check_stranded),
         ("runs", runs.check_ends),
         ("pool carbon", pools.check_carbon_pool),
     ):

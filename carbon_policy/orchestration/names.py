@@ -6,6 +6,7 @@ All of them are read back by someone, so all of them are a contract.
 from __future__ import annotations
 
 from carbon_policy.domain.precedence import setting_names
+from carbon_policy.domain.site import Tier
 
 PLACED = "carbon_placed"
 """Job variable of a run that was placed: the name of the site. Such a run is never decided again."""
@@ -64,6 +65,9 @@ ADVANCED = "Advanced"
 WAITING = (DEFERRED, ADVANCED)
 """The states of runs whose start was planned by us."""
 
+PLACED_NAMES = tuple(f"Placed{tier.capitalize()}" for tier in Tier)
+"""State names of runs whose job is on a site; Running where its end is waited for, and Completed else."""
+
 WAIT_DATA = "carbon_policy_wait"
 """Key in the data of a waiting run's state: what it says of its wait (`orchestration/waits.py`)."""
 
@@ -74,3 +78,8 @@ DECISION_DATA = "carbon_policy_decision"
 def twin_name(deployment: str, site: str) -> str:
     """The name of the deployment on a site's pool that does the work of `deployment`."""
     return f"{deployment}@{site}"
+
+
+def placed_name(tier: str) -> str:
+    """The state name of a run whose job is on a site of a tier."""
+    return f"Placed{tier.capitalize()}"

@@ -49,6 +49,7 @@ from carbon_policy.orchestration.names import (
     LABEL_TIER,
     PLACED,
     WAITING,
+    placed_name,
 )
 from carbon_policy.orchestration.placement import create_child, find_child
 from carbon_policy.orchestration.policy_task import decide_for
@@ -238,7 +239,8 @@ def _place_from_here(client: SyncPrefectClient, run: FlowRun, now: datetime) -> 
     deployment = client.read_deployment(run.deployment_id) if run.deployment_id else None
     if deployment is None or deployment.work_pool_name is None:
         raise SetupError(
-            f"Run {run.name} ({run.id}) can only be started by the process that serves its deployment; start that."
+            f"Run {run.name} ({run.id}) is of a deployment without a work pool: start the process that serves it, or,"
+            " where its pool was deleted, deploy it to another."
         )
     # Decided as a run that may not be deferred again: it has waited long enough.
     insistent = run.model_copy(update={"job_variables": {**(run.job_variables or {}), "max_deferrals": 0}})
@@ -261,7 +263,7 @@ def _place_from_here(client: SyncPrefectClient, run: FlowRun, now: datetime) -> 
     what = f"placed on {placed_on} as {link_to(child)}"
     client.set_flow_run_state(
         run.id,
-        Completed(name=f"Placed{tier.capitalize()}", message=f"Overdue, so it was {what}"),
+        Completed(name=placed_name(tier), message=f"Overdue, so it was {what}"),
         force=True,
     )
     return what

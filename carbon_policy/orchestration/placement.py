@@ -36,6 +36,7 @@ from carbon_policy.orchestration.names import (
     LABEL_USER_DEPLOYMENT,
     PLACED,
     TAG_PLACED,
+    placed_name,
 )
 from carbon_policy.orchestration.policy_task import consult
 from carbon_policy.orchestration.records import add_labels, link_to, quietly, record_decision
@@ -75,7 +76,7 @@ class Placed:
     @property
     def state_name(self) -> str:
         """What the state of the run that placed it is called."""
-        return f"Placed{str(self.child.labels.get(LABEL_TIER, Tier.FAST.value)).capitalize()}"
+        return placed_name(str(self.child.labels.get(LABEL_TIER, Tier.FAST.value)))
 
 
 def idempotency_key(run: FlowRun) -> str:

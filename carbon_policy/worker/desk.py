@@ -115,6 +115,17 @@ class Desk:
                 more=len(offered) >= MOST and handled > 0,
             )
 
+    def take_over(self, runs: Sequence[FlowRun], *, at_most: int | None = None) -> int:
+        """Decide due runs that the server hands to nobody; returns of how many something became.
+
+        Args:
+            runs: As the server has them.
+            at_most: So many gates may be under way; no limit, if not said.
+        """
+        with self._one_at_a_time, self._metrics.timed("place"):
+            mine = [run for run in runs if not self._gates.has(run.id)]
+            return self._handle(mine, plans=True, at_most=at_most) if mine else 0
+
     def _handle(self, runs: Sequence[FlowRun], *, plans: bool, at_most: int | None) -> int:
         """Decide runs and see to each; returns of how many something became."""
         world = self._moments.now()

@@ -34,6 +34,7 @@ from carbon_policy.orchestration.placement import cancel_run, find_child, state_
 from carbon_policy.orchestration.records import add_labels, quietly
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.worker.batch import read_runs
+from carbon_policy.worker.stranded import LEFT_RUNNING, Stranded
 
 _UNDER_WAY = [
     StateType.SCHEDULED,
@@ -71,12 +72,20 @@ class Mirror:
         client: A client of the server.
         pool: Name of the work pool.
         is_mine: Whether a run's gate is under way in this worker.
+        stranded: The runs that have lost their pool, and are this one's to see to.
     """
 
-    def __init__(self, client: SyncPrefectClient, pool: str, is_mine: Callable[[UUID], bool]) -> None:
+    def __init__(
+        self,
+        client: SyncPrefectClient,
+        pool: str,
+        is_mine: Callable[[UUID], bool],
+        stranded: Stranded,
+    ) -> None:
         self._client = client
         self._pool = pool
         self._is_mine = is_mine
+        self._stranded = stranded
         self._renewed: dict[UUID, float] = {}
         # An event and a look at all would else end one run twice.
         self._lock = threading.Lock()
@@ -90,7 +99,7 @@ class Mirror:
             for job in ended:
                 parent = parents.get(_parent_id(job))
                 # One that is Scheduled or Pending is being retried, and the event is of the end before.
-                if parent is not None and self._is_ours(parent) and parent.state_type in _LEFT_RUNNING:
+                if parent is not None and self._is_ours(parent) and parent.state_type in LEFT_RUNNING:
                     self._end(parent, job, seen)
             return seen
 
@@ -143,14 +152,17 @@ class Mirror:
 
     def _running(self) -> Iterable[FlowRun]:
         # Suspending a run does not suspend its job, whose end is brought all the same.
-        types = FlowRunFilterStateType(any_=list(_LEFT_RUNNING))
-        return list(
+        types = FlowRunFilterStateType(any_=list(LEFT_RUNNING))
+        yield from list(
             all_runs(
                 self._client,
                 flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=types)),
                 work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool])),
             )
         )
+        for run in read_runs(self._client, self._stranded.under_way):
+            if self._stranded.takes(run) and run.state_type in LEFT_RUNNING:
+                yield run
 
     def _cancel_orphans(self) -> None:
         """Cancel the jobs of runs that were cancelled without anybody to pass it on."""
@@ -164,7 +176,7 @@ class Mirror:
                 self._cancel(job)
 
     def _is_ours(self, run: FlowRun) -> bool:
-        return run.work_pool_name == self._pool
+        return run.work_pool_name == self._pool or self._stranded.takes(run)
 
     def _by_id(self, ids: Iterable[Any]) -> dict[str, FlowRun]:
         wanted = sorted({str(one) for one in ids if one})
@@ -236,7 +248,6 @@ class Mirror:
             return
 
 
-_LEFT_RUNNING = (StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED)
 _CANCELLED = (StateType.CANCELLED, StateType.CANCELLING)
 
 

@@ -46,6 +46,7 @@ from carbon_policy.worker.mirror import Mirror, Seen
 from carbon_policy.worker.moment import Moments
 from carbon_policy.worker.recovery import LATE_WAIT, put_back_late, recover
 from carbon_policy.worker.signals import Signals, listen
+from carbon_policy.worker.stranded import Stranded
 from carbon_policy.worker.watch import Watch
 
 LOOK_EVERY_S = 30.0
@@ -95,7 +96,8 @@ class Service:
         self._desk = Desk(
             self._client, pool, queues, self._clock, self._moments, self._gates, self.metrics, self._journal
         )
-        self._mirror = Mirror(self._client, pool, self._gates.has)
+        self._stranded = Stranded(self._client, pool)
+        self._mirror = Mirror(self._client, pool, self._gates.has, self._stranded)
         self._lease = Lease(self._client, pool, worker)
         self._watch = Watch()
         self._signals = Signals()
@@ -254,6 +256,7 @@ class Service:
         with self.metrics.timed("replan"):
             await self._safely("plan the waiting runs", self._replan_if_changed)
             await self._safely("look at runs that are not due yet", self._advance)
+        await self._safely("look for runs whose pool is gone", self._take_stranded)
 
     # --- the work of a pass, in a thread
 
@@ -295,6 +298,10 @@ class Service:
         for run, decision in advance(self._client, world, early_starts(self._client, self._pool, world)):
             self.metrics.decided(decision)
             self._journal.decided(LoggedRun(run.id, run.name), decision)
+
+    def _take_stranded(self) -> None:
+        if runs := self._stranded.look(self._clock.now()):
+            self._desk.take_over(runs, at_most=self._at_most)
 
     # --- telling
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -24,8 +25,10 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.states import Cancelled, Completed, Running, Scheduled
 
 from carbon_policy.demo.processes import free_port
+from carbon_policy.domain.decision import ReasonCode
+from carbon_policy.domain.job import PolicyName
 from carbon_policy.orchestration.blocks import CarbonSite
-from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_SLICE, WORKER_TYPE
+from carbon_policy.orchestration.names import DECISION_DATA, LABEL_CHILD, LABEL_SLICE, WORKER_TYPE
 from carbon_policy.orchestration.overdue import release
 from carbon_policy.orchestration.placement import cancel_run
 from carbon_policy.orchestration.records import read_decision
@@ -47,6 +50,7 @@ NEVER_S = 1500
 PATIENCE_S = 150
 # A look at all that is under way, for what no event told of.
 LOOK_S = 60
+TOGETHER = ("first", "second", "third")
 
 
 class Served:
@@ -128,6 +132,33 @@ class Served:
         first = min(found, key=lambda run: str(run["expected_start_time"]))
         self._runs[case] = self.bench.read(UUID(first["id"]))
 
+    def start_on_a_pool_that_is_renamed(self, case: str) -> None:
+        """Its pool is deleted before anybody took the run; its deployment is put on the pool that is served."""
+        going, flow = self.bench.pool(unique("going"), kind=WORKER_TYPE), unique(case)
+        self._markers[case] = self.folder / f"{flow}.txt"
+        said: dict[str, Any] = {
+            "flow": flow,
+            "job_variables": {"expected_duration": "2s", "policy_block": self.flat},
+            "parameters": {"marker": str(self._markers[case])},
+        }
+        self._runs[case] = self.bench.run(self.bench.deploy(going, "jobs.py:plain", **said), name=case)
+        self.client.delete_work_pool(going)
+        self.bench.deploy(self.pool, "jobs.py:plain", **said)
+
+    def start_together(self) -> None:
+        """Three that are planned together, on a site that holds one at a time and is green for two minutes."""
+        narrow, wide = unique("narrow"), unique("wide")
+        # On the other nobody would emit less, whenever he went there.
+        for site, limit, power_w in ((narrow, 1, 60), (wide, None, 6000)):
+            self.bench.pool(site, limit=limit)
+            CarbonSite(work_pool=site, tier="fast", zone="DE", power_w=power_w).save(site)
+        self.bench.seem_served(narrow, wide)
+        values = [grids.BROWN] * NEVER_S + [grids.GREEN] * 120 + [grids.BROWN]
+        policy = self.bench.policy(grids.trace(self.folder, values), sites=[narrow, wide])
+        said = {**FLEXIBLE, "finish_within": "75m", "expected_duration": "10m", "policy": "fleet"}
+        for case in TOGETHER:
+            self.start(case, policy, said)
+
     def __getitem__(self, case: str) -> FlowRun:
         return self._runs[case]
 
@@ -183,6 +214,8 @@ def served(shared_bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Ite
         served.start("cancelled", served.flat, {"urgency": "critical"}, parameters={"lasts_s": 120})
         served.start("observes", served.flat, {"mode": "observe", **FLEXIBLE})
         served.start_interruptible("interrupted")
+        served.start_on_a_pool_that_is_renamed("renamed")
+        served.start_together()
         served.start_scheduled("scheduled", datetime.now(UTC) + timedelta(minutes=10))
         # Found by the next look at all that is under way, as nothing tells of it.
         _, job = served.placed_by_hand("deleted")
@@ -322,6 +355,33 @@ class TestWaiting:
         served.client.delete_deployment(gone.deployment_id)
         served.placed(served.start("after-it", served.by_hand))
         assert served.health()["status"] == "ok"
+
+
+class TestPlannedTogether:
+    """Runs with the policy `fleet` are planned with all others when they are first seen."""
+
+    def test_they_take_turns_on_a_site_that_holds_one_at_a_time(self, served: Served) -> None:
+        runs = [served.waits(served[case]) for case in TOGETHER]
+        starts = []
+        for run in runs:
+            wait = wait_of(run)
+            assert wait is not None, served.bench.describe(run)
+            assert wait.plan is not None
+            assert (wait.plan.by, wait.deferrals) == (PolicyName.FLEET, 1)
+            assert run.state is not None
+            assert run.state.data[DECISION_DATA]["reason"] == ReasonCode.FLEET_LATER
+            starts.append(wait.plan.start)
+        assert all(later - earlier >= timedelta(minutes=10) for earlier, later in pairwise(sorted(starts)))
+
+
+class TestPoolGone:
+    """A run whose pool was deleted is on none, and the server hands it to nobody."""
+
+    def test_the_worker_of_the_pool_that_its_deployment_is_on_now_takes_it(self, served: Served) -> None:
+        run = served.ended(served["renamed"])
+        assert (run.work_pool_name, run.state_name) == (None, "Completed"), served.bench.describe(run)
+        assert len(served.marks("renamed")) == 1
+        only(served.bench.jobs_of(run))
 
 
 class TestRefused:

@@ -1,4 +1,4 @@
-"""Checks of runs: those that nobody got going, and those that came to nothing lately."""
+"""Checks of runs: those that nobody got going, those that lost their pool, and those that came to nothing lately."""
 
 from __future__ import annotations
 
@@ -8,19 +8,32 @@ from datetime import UTC, datetime, timedelta
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterDeploymentId,
     FlowRunFilterEndTime,
     FlowRunFilterState,
     FlowRunFilterStateName,
+    FlowRunFilterStateType,
 )
+from prefect.client.schemas.objects import DeploymentStatus, StateType
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 
 from carbon_policy.cli.checks.finding import Finding, Level
 from carbon_policy.cli.words import counted
 from carbon_policy.domain.times import format_duration
+from carbon_policy.orchestration.names import PLACED_NAMES, WAITING
 from carbon_policy.orchestration.overdue import find_overdue
 
 LATELY = timedelta(hours=24)
 _MOST_SHOWN = 5
+_PAGE = 200
+
+_WITH_AN_OWNER = FlowRunFilterState(
+    name=FlowRunFilterStateName(any_=[*WAITING, *PLACED_NAMES]),
+    # A process gate's run has ended when its job is placed.
+    type=FlowRunFilterStateType(any_=[StateType.SCHEDULED, StateType.RUNNING]),
+)
+"""The runs that somebody is to see to: they wait, or are to end as their job."""
 
 _MENDS = {
     "Refused": "change what it says, and retry the run in the UI",
@@ -36,6 +49,35 @@ def check_overdue(client: SyncPrefectClient) -> Iterator[Finding]:
         yield Finding(Level.WARN, "runs", f"{len(found)} overdue", "carbon-policy overdue --fix")
     else:
         yield Finding(Level.OK, "runs", "none is overdue")
+
+
+def check_stranded(client: SyncPrefectClient) -> Iterator[Finding]:
+    """Whether runs wait, or have their job under way, whose work pool was deleted, or renamed, which is the same."""
+    for deployment in _without_owner(client):
+        wanted = FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
+            state=_WITH_AN_OWNER,
+        )
+        count = client.count_flow_runs(flow_run_filter=wanted)
+        if count:
+            flow = client.read_flow(deployment.flow_id)
+            yield Finding(
+                Level.FAIL,
+                f"deployment {flow.name}/{deployment.name}",
+                f"{counted(count, 'run')} of it under way or waiting, and nobody sees to them: it is on no work pool,"
+                " as that was deleted or renamed, and no process serves it",
+                "deploy it to a work pool again: the carbon worker there takes them over; or serve it",
+            )
+
+
+def _without_owner(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:
+    """Deployments without a work pool that no process has served lately."""
+    offset = 0
+    while page := client.read_deployments(limit=_PAGE, offset=offset):
+        for deployment in page:
+            if deployment.work_pool_name is None and deployment.status is not DeploymentStatus.READY:
+                yield deployment
+        offset += len(page)
 
 
 def check_ends(client: SyncPrefectClient, now: datetime | None = None) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from carbon_policy.worker import gates
 from carbon_policy.worker.ahead import advance, early_starts
 from carbon_policy.worker.mirror import Mirror
 from carbon_policy.worker.recovery import NOBODY_FOR, put_back_late, recover
+from carbon_policy.worker.stranded import Stranded
 from tests.support import grids
 from tests.support.bench import FAST, Bench, unique
 from tests.support.waiting import wait_for
@@ -176,7 +177,7 @@ class TestGate:
         )
         # Left as it is, and linked to its job by whoever looks; it ends as the job does, and there is one.
         assert bench.read(run).state_type is StateType.RUNNING, bench.describe(run)
-        mirror = Mirror(bench.client, pool, lambda _: False)
+        mirror = Mirror(bench.client, pool, lambda _: False, Stranded(bench.client, pool))
         mirror.look(datetime.now(UTC) + LONG_AFTER)
         assert bench.read(run).labels[LABEL_CHILD] == str(job.id)
         bench.client.set_flow_run_state(job.id, Completed())

@@ -24,6 +24,7 @@ from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, TAG_PLA
 from carbon_policy.orchestration.placement import idempotency_key
 from carbon_policy.worker import mirror as module
 from carbon_policy.worker.mirror import Mirror
+from carbon_policy.worker.stranded import Stranded
 from tests.unit.worker.server import Server
 
 A_MINUTE = timedelta(minutes=1)
@@ -35,7 +36,8 @@ class Placed:
     def __init__(self) -> None:
         self.server = Server()
         self.mine: set[UUID] = set()
-        self.mirror = Mirror(self.server, "aware", lambda run_id: run_id in self.mine)  # type: ignore[arg-type]
+        client: Any = self.server
+        self.mirror = Mirror(client, "aware", lambda run_id: run_id in self.mine, Stranded(client, "aware"))
 
     def pair(
         self, job: State[Any] | None = None, run: State[Any] | None = None, pool: str = "aware"

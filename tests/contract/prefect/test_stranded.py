@@ -1,0 +1,110 @@
+"""Runs whose work pool was deleted, which is all that renaming one can be, on a real server without a worker."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import Completed, Running, Scheduled
+
+from carbon_policy.cli.checks.finding import Finding, Level
+from carbon_policy.cli.checks.runs import check_stranded
+from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, WORKER_TYPE
+from carbon_policy.worker.mirror import Mirror
+from carbon_policy.worker.stranded import Stranded
+from tests.support.bench import FAST, Bench, unique
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+
+
+class Team:
+    """A team whose pool is deleted while runs of it are due, wait, and have their job under way."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.flow = bench, unique("flow")
+        self.old, self.new = (bench.pool(unique(name), kind=WORKER_TYPE) for name in ("old", "new"))
+        self.deployment = bench.deploy(self.old, flow=self.flow)
+        self.due, self.waiting, self.placed = (bench.run(self.deployment) for _ in range(3))
+        self.wakes = datetime.now(UTC) + timedelta(hours=1)
+        self.set(self.waiting, Scheduled(name="Deferred", scheduled_time=self.wakes))
+        self.job = bench.run(bench.deploy(FAST), labels={LABEL_PARENT: str(self.placed.id)})
+        bench.client.update_flow_run_labels(self.placed.id, {LABEL_CHILD: str(self.job.id)})
+        self.set(self.placed, State(type=StateType.RUNNING, name="PlacedFast"))
+        self.set(self.job, Running())
+        self.stranded = Stranded(bench.client, self.new)
+
+    def set(self, run: FlowRun, state: State[None]) -> None:
+        self.bench.client.set_flow_run_state(run.id, state, force=True)
+
+    def delete_pool(self) -> None:
+        self.bench.client.delete_work_pool(self.old)
+
+    def deploy_again(self) -> None:
+        assert self.bench.deploy(self.new, flow=self.flow) == self.deployment
+
+    def found(self, after: timedelta = timedelta(seconds=1)) -> set[UUID]:
+        return {run.id for run in self.stranded.look(datetime.now(UTC) + after)}
+
+    def said(self) -> list[Finding]:
+        return [one for one in check_stranded(self.bench.client) if self.flow in one.what]
+
+
+@pytest.fixture
+def team(bench: Bench) -> Team:
+    bench.tidy()
+    return Team(bench)
+
+
+def test_a_pool_that_is_there_has_lost_nothing(team: Team) -> None:
+    assert Stranded(team.bench.client, team.old).look(team.wakes) == []
+    assert team.said() == []
+
+
+def test_the_pool_that_the_deployment_is_on_now_finds_what_is_due(team: Team) -> None:
+    team.delete_pool()
+    assert team.found() == set()
+    team.deploy_again()
+    assert team.found() == {team.due.id}
+    assert team.found(after=timedelta(hours=2)) == {team.due.id, team.waiting.id}
+    assert not team.stranded.takes(team.bench.run(team.deployment))
+
+    team.bench.client.update_work_pool(team.new, WorkPoolUpdate(is_paused=True))
+    assert team.found() == set()
+
+
+def test_the_end_of_a_job_is_brought_to_a_run_without_a_pool(team: Team) -> None:
+    mirror = Mirror(team.bench.client, team.new, lambda _: False, team.stranded)
+    team.delete_pool()
+    team.set(team.job, Completed(message="Done."))
+    team.found()
+    mirror.look(datetime.now(UTC))
+    assert team.bench.read(team.placed).state_type is StateType.RUNNING, "It is nobody's yet."
+    team.deploy_again()
+    team.found()
+    seen = mirror.jobs_ended([team.job.id])
+    assert [(run.id, name) for run, _, name in seen.ended] == [(team.placed.id, "Completed")]
+    assert team.bench.read(team.placed).state_name == "Completed"
+
+
+def test_a_look_at_all_brings_it_too(team: Team) -> None:
+    mirror = Mirror(team.bench.client, team.new, lambda _: False, team.stranded)
+    team.delete_pool()
+    team.deploy_again()
+    team.found()
+    assert mirror.look(datetime.now(UTC)).under_way == 1
+    team.set(team.job, Completed(message="Done."))
+    mirror.look(datetime.now(UTC))
+    assert team.bench.read(team.placed).state_name == "Completed"
+
+
+def test_the_doctor_says_whose_runs_nobody_sees_to(team: Team) -> None:
+    team.delete_pool()
+    [finding] = team.said()
+    assert (finding.level, finding.what) == (Level.FAIL, f"deployment {team.flow}/nightly")
+    assert finding.says.startswith("2 runs of it under way or waiting, and nobody sees to them")
+    assert "deploy it to a work pool again" in finding.mend
+    team.deploy_again()
+    assert team.said() == []
