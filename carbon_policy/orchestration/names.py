@@ -68,6 +68,12 @@ WAITING = (DEFERRED, ADVANCED)
 PLACED_NAMES = tuple(f"Placed{tier.capitalize()}" for tier in Tier)
 """State names of runs whose job is on a site; Running where its end is waited for, and Completed else."""
 
+JOB_DELETED = "JobDeleted"
+"""State name of a run whose job's run was deleted before it ended."""
+
+POOL_GONE = "PoolGone"
+"""State name of a job whose work pool was deleted before it was started there, and of the run that placed it."""
+
 WAIT_DATA = "carbon_policy_wait"
 """Key in the data of a waiting run's state: what it says of its wait (`orchestration/waits.py`)."""
 

@@ -28,6 +28,7 @@ from carbon_policy.orchestration.deferral import defer_in_place
 from carbon_policy.orchestration.names import (
     DECLARED,
     GATE_RUN,
+    JOB_DELETED,
     LABEL_CHILD,
     LABEL_PARENT,
     LABEL_REASON,
@@ -143,7 +144,7 @@ def settle(
     if LABEL_CHILD in run.labels:
         # The key under which it would be created again went with it.
         return Failed(
-            name="JobDeleted",
+            name=JOB_DELETED,
             message=f"Its job's run {run.labels[LABEL_CHILD]} was deleted, and whether its process ended is not known,"
             " so it is not started a second time. To have the job done again, start a new run.",
         )

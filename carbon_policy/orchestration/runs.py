@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
@@ -30,3 +31,16 @@ def all_runs(
         if len(page) < _PAGE:
             return
         offset += _PAGE
+
+
+def count_without_pool(client: SyncPrefectClient, wanted: FlowRunFilter) -> int:
+    """How many of the runs that fit are on no work pool. No filter asks for those, but to count is cheap.
+
+    Args:
+        client: A client of the server.
+        wanted: Which runs.
+    """
+    in_all: int = client.count_flow_runs(flow_run_filter=wanted)
+    # A filter that asks for nothing keeps the runs that have a pool.
+    on_a_pool: int = client.count_flow_runs(flow_run_filter=wanted, work_pool_filter=WorkPoolFilter())
+    return max(0, in_all - on_a_pool)

@@ -29,10 +29,18 @@ from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, Stat
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Failed
 
-from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, LABEL_SITE, TAG_PLACED
+from carbon_policy.orchestration.names import (
+    JOB_DELETED,
+    LABEL_CHILD,
+    LABEL_PARENT,
+    LABEL_SITE,
+    POOL_GONE,
+    TAG_PLACED,
+)
 from carbon_policy.orchestration.placement import cancel_run, find_child, state_like
 from carbon_policy.orchestration.records import add_labels, quietly
 from carbon_policy.orchestration.runs import all_runs
+from carbon_policy.orchestration.waits import set_state_if
 from carbon_policy.worker.batch import read_runs
 from carbon_policy.worker.stranded import LEFT_RUNNING, Stranded
 
@@ -128,6 +136,8 @@ class Mirror:
                     self._end_without_job(parent, seen)
                 elif _is_final(job):
                     self._end(parent, job, seen)
+                elif job.state_type is StateType.SCHEDULED and job.work_pool_name is None:
+                    self._end_without_pool(parent, job, seen)
                 else:
                     seen.under_way += 1
                     if parent.state is not None and parent.state.type is StateType.CANCELLING:
@@ -207,11 +217,22 @@ class Mirror:
                 f"Its job's run {job_id} was deleted before it ended, and whether its process ended is not known,"
                 " so it is not started a second time. To have the job done again, start a new run."
             )
-            gone: State[Any] = Failed(name="JobDeleted", message=message)
+            gone: State[Any] = Failed(name=JOB_DELETED, message=message)
             if parent.state is not None and parent.state.type is StateType.CANCELLING:
                 gone = Cancelled(message=message)
             if self._set(parent, gone):
                 seen.ended.append((parent, UUID(job_id), str(gone.name)))
+
+    def _end_without_pool(self, parent: FlowRun, job: FlowRun, seen: Seen) -> None:
+        """End a job that is to be started on a pool that was deleted, if it still is, and the run that placed it."""
+        message = (
+            "Its work pool was deleted, or renamed, before the job was started there, and nobody else can start it."
+            " To have the job done, start a new run."
+        )
+        gone: State[Any] = Failed(name=POOL_GONE, message=message)
+        said = {"type": gone.type.value, "name": gone.name, "message": message}
+        if quietly("end a job without a pool", lambda: set_state_if(self._client, job, said)):
+            self._end(parent, job.model_copy(update={"state": gone, "state_type": gone.type}), seen)
 
     def _finish_cancelling(self, parent: FlowRun, now: datetime) -> None:
         """End a run that was cancelled before it had a job; Prefect waits for a process that there is not."""

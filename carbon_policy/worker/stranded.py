@@ -24,7 +24,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from carbon_policy.orchestration.runs import all_runs
+from carbon_policy.orchestration.runs import all_runs, count_without_pool
 
 LEFT_RUNNING = (StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED)
 """The states of a run whose job is under way."""
@@ -42,7 +42,6 @@ class Stranded:
 
     def __init__(self, client: SyncPrefectClient, pool: str) -> None:
         self._client, self._pool = client, pool
-        self._on_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
         self._deployments: frozenset[UUID] = frozenset()
         self._under_way: tuple[UUID, ...] = ()
 
@@ -72,11 +71,10 @@ class Stranded:
         return [] if due and self._client.read_work_pool(self._pool).is_paused else due
 
     def _read_deployments(self) -> frozenset[UUID]:
+        here = WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool]))
         found: set[UUID] = set()
         while True:
-            page = self._client.read_deployments(
-                work_pool_filter=self._on_pool, limit=_PAGE, offset=len(found)
-            )
+            page = self._client.read_deployments(work_pool_filter=here, limit=_PAGE, offset=len(found))
             found |= {deployment.id for deployment in page}
             if len(page) < _PAGE:
                 return frozenset(found)
@@ -87,8 +85,6 @@ class Stranded:
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))),
             **more,
         )
-        # No filter asks for runs without a pool. To count is cheap, and mostly there are none to read.
-        in_all = self._client.count_flow_runs(flow_run_filter=wanted)
-        if in_all == self._client.count_flow_runs(flow_run_filter=wanted, work_pool_filter=self._on_pool):
+        if not count_without_pool(self._client, wanted):
             return []
         return [run for run in all_runs(self._client, flow_run_filter=wanted) if self.takes(run)]

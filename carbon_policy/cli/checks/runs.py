@@ -13,6 +13,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateName,
     FlowRunFilterStateType,
+    FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import DeploymentStatus, StateType
 from prefect.client.schemas.responses import DeploymentResponse
@@ -21,8 +22,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 from carbon_policy.cli.checks.finding import Finding, Level
 from carbon_policy.cli.words import counted
 from carbon_policy.domain.times import format_duration
-from carbon_policy.orchestration.names import PLACED_NAMES, WAITING
+from carbon_policy.orchestration.names import JOB_DELETED, PLACED_NAMES, POOL_GONE, TAG_PLACED, WAITING
 from carbon_policy.orchestration.overdue import find_overdue
+from carbon_policy.orchestration.runs import count_without_pool
 
 LATELY = timedelta(hours=24)
 _MOST_SHOWN = 5
@@ -35,9 +37,16 @@ _WITH_AN_OWNER = FlowRunFilterState(
 )
 """The runs that somebody is to see to: they wait, or are to end as their job."""
 
+_NOT_BEGUN = FlowRunFilter(
+    tags=FlowRunFilterTags(all_=[TAG_PLACED]),
+    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+)
+
+_NEW_RUN = "start a new run, if the job is still wanted"
 _MENDS = {
     "Refused": "change what it says, and retry the run in the UI",
-    "JobDeleted": "start a new run, if the job is still wanted",
+    JOB_DELETED: _NEW_RUN,
+    POOL_GONE: _NEW_RUN,
 }
 """State names of runs that came to nothing and say why, and what is to be done."""
 
@@ -68,6 +77,14 @@ def check_stranded(client: SyncPrefectClient) -> Iterator[Finding]:
                 " as that was deleted or renamed, and no process serves it",
                 "deploy it to a work pool again: the carbon worker there takes them over; or serve it",
             )
+    jobs = count_without_pool(client, _NOT_BEGUN)
+    if jobs:
+        yield Finding(
+            Level.FAIL,
+            "placed jobs",
+            f"{counted(jobs, 'job')} cannot start: the work pool of the site was deleted, or renamed",
+            "cancel them in the UI, by the tag " + TAG_PLACED + ", and start new runs",
+        )
 
 
 def _without_owner(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:

@@ -8,14 +8,14 @@ from uuid import UUID
 import pytest
 from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.states import Completed, Running, Scheduled
+from prefect.states import Cancelling, Completed, Running, Scheduled
 
 from carbon_policy.cli.checks.finding import Finding, Level
 from carbon_policy.cli.checks.runs import check_stranded
-from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, WORKER_TYPE
+from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, TAG_PLACED, WORKER_TYPE
 from carbon_policy.worker.mirror import Mirror
 from carbon_policy.worker.stranded import Stranded
-from tests.support.bench import FAST, Bench, unique
+from tests.support.bench import Bench, unique
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 
@@ -26,14 +26,15 @@ class Team:
     def __init__(self, bench: Bench) -> None:
         self.bench, self.flow = bench, unique("flow")
         self.old, self.new = (bench.pool(unique(name), kind=WORKER_TYPE) for name in ("old", "new"))
+        self.site = bench.pool(unique("site"))
         self.deployment = bench.deploy(self.old, flow=self.flow)
         self.due, self.waiting, self.placed = (bench.run(self.deployment) for _ in range(3))
         self.wakes = datetime.now(UTC) + timedelta(hours=1)
         self.set(self.waiting, Scheduled(name="Deferred", scheduled_time=self.wakes))
-        self.job = bench.run(bench.deploy(FAST), labels={LABEL_PARENT: str(self.placed.id)})
+        said = {"labels": {LABEL_PARENT: str(self.placed.id)}, "tags": [TAG_PLACED]}
+        self.job = bench.run(bench.deploy(self.site), **said)
         bench.client.update_flow_run_labels(self.placed.id, {LABEL_CHILD: str(self.job.id)})
         self.set(self.placed, State(type=StateType.RUNNING, name="PlacedFast"))
-        self.set(self.job, Running())
         self.stranded = Stranded(bench.client, self.new)
 
     def set(self, run: FlowRun, state: State[None]) -> None:
@@ -49,7 +50,7 @@ class Team:
         return {run.id for run in self.stranded.look(datetime.now(UTC) + after)}
 
     def said(self) -> list[Finding]:
-        return [one for one in check_stranded(self.bench.client) if self.flow in one.what]
+        return list(check_stranded(self.bench.client))
 
 
 @pytest.fixture
@@ -108,3 +109,29 @@ def test_the_doctor_says_whose_runs_nobody_sees_to(team: Team) -> None:
     assert "deploy it to a work pool again" in finding.mend
     team.deploy_again()
     assert team.said() == []
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_job_whose_sites_pool_was_deleted_ends_and_says_so(team: Team, cancelled: bool) -> None:
+    mirror = Mirror(team.bench.client, team.old, lambda _: False, team.stranded)
+    team.bench.client.delete_work_pool(team.site)
+    [finding] = team.said()
+    assert (finding.level, finding.what) == (Level.FAIL, "placed jobs")
+    assert finding.says.startswith("1 job cannot start")
+    if cancelled:
+        team.set(team.placed, Cancelling())
+    mirror.look(datetime.now(UTC))
+    job, run = team.bench.read(team.job), team.bench.read(team.placed)
+    assert (job.state_type, job.state_name) == (StateType.FAILED, "PoolGone")
+    assert run.state_name == ("Cancelled" if cancelled else "PoolGone")
+    assert run.state is not None
+    assert "deleted, or renamed, before the job was started" in (run.state.message or "")
+    assert team.said() == []
+
+
+def test_a_job_that_was_started_before_its_pool_was_deleted_goes_on(team: Team) -> None:
+    mirror = Mirror(team.bench.client, team.old, lambda _: False, team.stranded)
+    team.set(team.job, Running())
+    team.bench.client.delete_work_pool(team.site)
+    assert mirror.look(datetime.now(UTC)).under_way == 1
+    assert team.bench.read(team.job).state_type is StateType.RUNNING
