@@ -16,7 +16,7 @@ from carbon_policy.domain.site import Site
 from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_energy
 from carbon_policy.estimation.features import Features, number_of
-from carbon_policy.estimation.forest import Floats, QuantileForest
+from carbon_policy.estimation.forest import Floats, forest_of
 from carbon_policy.estimation.past_run import PastRun
 from carbon_policy.estimation.size import Size, size_by_parameter, size_by_quantity
 
@@ -97,7 +97,7 @@ def _learn(
     logs = np.log(values) - np.log([figures[run.site] for run in runs])
     size = _size(runs, logs, asked)
     features = Features(runs, size.sizes)
-    forest = QuantileForest(features.rows(), logs - np.log(size.scale))
+    forest = forest_of(features.rows(), logs - np.log(size.scale))
     rows = features.asked([site.name for site in asked.sites], asked.parameters, size.asked)
     there = [figures[site.name] * size.asked_scale for site in asked.sites]
     median, high = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,24 @@ HIGH = 0.9
 
 _TREES = 50
 _SMALLEST_LEAF = 5
+_KEPT = 16
 
 Floats = NDArray[np.float64]
+
+
+def forest_of(rows: Floats, values: Floats) -> QuantileForest:
+    """The forest of these rows; as the same rows give the same forest, the latest few are grown once.
+
+    Args:
+        rows: Features, (n, features); may have NaN where one is not known.
+        values: (n,).
+    """
+    return _grown(rows.shape, rows.tobytes(), values.tobytes())
+
+
+@lru_cache(maxsize=_KEPT)
+def _grown(shape: tuple[int, ...], rows: bytes, values: bytes) -> QuantileForest:
+    return QuantileForest(np.frombuffer(rows).reshape(shape), np.frombuffer(values))
 
 
 class QuantileForest:

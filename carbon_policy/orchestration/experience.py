@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from carbon_policy.domain.budget import BudgetUse
 from carbon_policy.domain.estimate import Estimate
 from carbon_policy.domain.job import JobSpec
+from carbon_policy.orchestration.asked_ledger import AskedLedger
 from carbon_policy.orchestration.directory import Directory
 from carbon_policy.orchestration.settings import CarbonSettings
 
@@ -39,6 +40,7 @@ def experience_of(
     directory: Directory,
     spec: JobSpec,
     settings: CarbonSettings,
+    asked: AskedLedger,
     *,
     flow: Callable[[], str],
     deployment: str,
@@ -52,6 +54,7 @@ def experience_of(
         directory: The team's choices.
         spec: What is said of the job.
         settings: Where the ledger is.
+        asked: What it has answered.
         flow: Gives its name, as the ledger has it; not asked where there is no ledger.
         deployment: The name of the user's deployment.
         parameters: Of the run.
@@ -69,6 +72,7 @@ def experience_of(
 
         return estimates_for(
             address,
+            asked,
             flow=flow(),
             deployment=deployment,
             sites=directory.sites,
@@ -79,7 +83,7 @@ def experience_of(
     def uses() -> tuple[BudgetUse, ...]:
         from carbon_policy.orchestration.spending import budget_uses
 
-        return budget_uses(address, counting, now)
+        return budget_uses(address, asked, counting, now)
 
     notes: list[str] = []
     learnt = _asked(estimates, "Nothing was learnt from past runs", notes)

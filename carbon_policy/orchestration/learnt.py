@@ -12,10 +12,8 @@ from carbon_policy.estimation import estimates
 from carbon_policy.estimation.parameters import plain_parameters
 from carbon_policy.estimation.past_run import PastRun
 from carbon_policy.grid.deadline import within
+from carbon_policy.orchestration.asked_ledger import PATIENCE_S, AskedLedger
 from carbon_policy.store.ledger import Ledger
-
-PATIENCE_S = 5.0
-"""For how long a decision waits for the ledger."""
 
 LEARNING_S = 20.0
 """For how long it waits to learn: seconds on an idle machine, most of them to import scikit-learn; several on a busy
@@ -24,6 +22,7 @@ one."""
 
 def estimates_for(
     url: str,
+    asked: AskedLedger,
     *,
     flow: str,
     deployment: str,
@@ -35,6 +34,7 @@ def estimates_for(
 
     Args:
         url: The ledger's.
+        asked: What it has answered.
         flow: Name of the flow.
         deployment: The user's deployment, not the twin.
         sites: Where the job could run.
@@ -50,5 +50,5 @@ def estimates_for(
         with Ledger(url, PATIENCE_S) as ledger:
             return ledger.past_runs(flow, deployment)
 
-    past = within(PATIENCE_S, ask, "the ledger")
+    past = asked.ask(("past runs", flow, deployment), ask)
     return within(LEARNING_S, lambda: estimates(past, sites, plain_parameters(parameters), spec), "learning")

@@ -8,7 +8,7 @@ it deferred its run is reported as crashed, and Prefect lets that overwrite the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -55,12 +55,13 @@ from carbon_policy.orchestration.placement import create_child, find_child
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.records import add_labels, link_to, record_decision
 from carbon_policy.orchestration.runs import all_runs
-from carbon_policy.orchestration.waits import keep_in_labels, wait_of
+from carbon_policy.orchestration.waits import as_said, keep_in_labels, set_state_if, wait_of
 
 DEFAULT_GRACE = timedelta(minutes=5)
 # Prefect looks for late runs and marks them a moment later; a run that was deferred in between is renamed.
 LATE = "Late"
 _PAGE = 200
+_RELEASE_TRIES = 5
 # A crash that is older was seen by somebody.
 _CRASHES_SINCE = timedelta(days=7)
 
@@ -126,21 +127,51 @@ def find_overdue(
         # A decorated run that waited is ours as well, whatever pool it is on.
         if (run.id in gated or LABEL_DEFERRALS in run.labels) and _since(run, now) > grace:
             found.append(Overdue(run, OverdueKind.STUCK_PENDING, _since(run, now)))
-    # A gate takes seconds, except where it waits for its job.
-    long = [run for run in _runs(client, kind=StateType.RUNNING, pool=gates) if _since(run, now) > grace]
-    jobs = _jobs_of(client, long)
-    for run in long:
-        if _has_nothing_to_wait_for(client, run, jobs.get(str(run.labels.get(LABEL_CHILD))), now, grace):
-            found.append(Overdue(run, OverdueKind.GATE_VANISHED, _since(run, now)))
+    found += _vanished(client, _runs(client, kind=StateType.RUNNING, pool=gates), now, grace)
     lost = set()
     for run in _runs(client, kind=StateType.CRASHED, pool=pool, ended_after=now - _CRASHES_SINCE):
-        if LABEL_DEFERRED_UNTIL in run.labels and _was_waiting(client, run):
+        # One that has a job neither waited nor was about to be placed.
+        if LABEL_CHILD in run.labels or LABEL_DEFERRED_UNTIL not in run.labels:
+            continue
+        if _was_waiting(client, run):
             lost.add(run.id)
             found.append(Overdue(run, OverdueKind.WAIT_LOST, _since(run, now)))
     for run in _runs(client, kind=StateType.CRASHED, pool=gates, ended_after=now - _CRASHES_SINCE):
-        if run.id not in lost and _since(run, now) > grace and find_child(client, run) is None:
+        if run.id in lost or LABEL_CHILD in run.labels or _since(run, now) <= grace:
+            continue
+        if find_child(client, run) is None:
             found.append(Overdue(run, OverdueKind.GATE_CRASHED, _since(run, now)))
     return found
+
+
+def stuck_gates(
+    client: SyncPrefectClient, runs: Sequence[FlowRun], now: datetime, grace: timedelta
+) -> list[Overdue]:
+    """Of runs that gates took, those that are Pending or Running with nobody behind them.
+
+    Args:
+        client: A client of the server.
+        runs: As they were read.
+        now: UTC.
+        grace: After how long a run is taken to be stuck.
+    """
+    pending = [run for run in runs if run.state_type is StateType.PENDING and _since(run, now) > grace]
+    running = [run for run in runs if run.state_type is StateType.RUNNING]
+    return [
+        *(Overdue(run, OverdueKind.STUCK_PENDING, _since(run, now)) for run in pending),
+        *_vanished(client, running, now, grace),
+    ]
+
+
+def _vanished(
+    client: SyncPrefectClient, running: Iterable[FlowRun], now: datetime, grace: timedelta
+) -> Iterator[Overdue]:
+    """Gates that are gone: a gate takes seconds, except where it waits for its job."""
+    long = [run for run in running if _since(run, now) > grace]
+    jobs = _jobs_of(client, long)
+    for run in long:
+        if _has_nothing_to_wait_for(client, run, jobs.get(str(run.labels.get(LABEL_CHILD))), now, grace):
+            yield Overdue(run, OverdueKind.GATE_VANISHED, _since(run, now))
 
 
 def _since(run: FlowRun, now: datetime) -> timedelta:
@@ -225,14 +256,15 @@ def re_place(client: SyncPrefectClient, overdue: Overdue, now: datetime) -> str:
     patch_for_return(client, run, hops=deferrals_of(run))
     if overdue.kind is OverdueKind.WAIT_LOST:
         until = max(now, datetime.fromisoformat(str(run.labels[LABEL_DEFERRED_UNTIL])))
-        client.set_flow_run_state(
-            run.id, deferred_state(until, "Waits on: its process was reported as crashed."), force=True
-        )
-        return f"put back to wait until {until:%Y-%m-%d %H:%M:%S} UTC"
-    client.set_flow_run_state(
-        run.id, Scheduled(scheduled_time=now, message=f"Started again: {overdue.sentence}"), force=True
+        state = deferred_state(until, "Waits on: its process was reported as crashed.")
+        done = f"put back to wait until {until:%Y-%m-%d %H:%M:%S} UTC"
+    else:
+        state = Scheduled(scheduled_time=now, message=f"Started again: {overdue.sentence}")
+        done = "scheduled again, for now"
+    # Somebody may have cancelled it in this very moment.
+    return (
+        done if set_state_if(client, run, as_said(state)) else "left alone: it was changed by somebody else"
     )
-    return "scheduled again, for now"
 
 
 def _place_from_here(client: SyncPrefectClient, run: FlowRun, now: datetime) -> str:
@@ -300,5 +332,13 @@ def release(client: SyncPrefectClient, run_id: Any, note: str, now: datetime) ->
         )
     keep_in_labels(client, run)
     add_labels(client, run.id, {LABEL_RELEASED: True, LABEL_RELEASE_NOTE: note})
-    client.set_flow_run_state(run.id, Scheduled(scheduled_time=now, message=f"Released: {note}"), force=True)
-    return client.read_flow_run(run.id)
+    go = as_said(Scheduled(scheduled_time=now, message=f"Released: {note}"))
+    for _ in range(_RELEASE_TRIES):
+        if set_state_if(client, run, go):
+            return client.read_flow_run(run.id)
+        run = client.read_flow_run(run.id)
+        if run.state is None or run.state.type is not StateType.SCHEDULED:
+            # A worker that has it by now reads in its labels that it is to go.
+            return run
+        # It was planned again in that very moment, or the reply to the last request was lost.
+    raise InvalidInputError(f"Run {run.name} is planned again and again, and was not released; try again.")

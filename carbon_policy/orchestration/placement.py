@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterId,
+    FlowRunFilter,
+    FlowRunFilterIdempotencyKey,
+)
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
@@ -41,6 +48,7 @@ from carbon_policy.orchestration.names import (
 )
 from carbon_policy.orchestration.policy_task import consult
 from carbon_policy.orchestration.records import add_labels, link_to, quietly, record_decision
+from carbon_policy.orchestration.refusals import refused_input
 from carbon_policy.orchestration.twins import ensure_twin
 from carbon_policy.orchestration.variables import infrastructure_part
 from carbon_policy.orchestration.world import World
@@ -190,10 +198,15 @@ def _waits(run: FlowRun, deployment: DeploymentResponse, declared: Mapping[str, 
 
 def find_child(client: SyncPrefectClient, run: FlowRun) -> FlowRun | None:
     """The job's run that this run placed before, if it did."""
+    if LABEL_CHILD in run.labels:
+        with suppress(ObjectNotFound, ValueError):
+            return client.read_flow_run(UUID(str(run.labels[LABEL_CHILD])))
+    # Only with the flow has the server an index for the key.
     found = client.read_flow_runs(
+        flow_filter=FlowFilter(id=FlowFilterId(any_=[run.flow_id])),
         flow_run_filter=FlowRunFilter(
             idempotency_key=FlowRunFilterIdempotencyKey(any_=[idempotency_key(run)])
-        )
+        ),
     )
     return next((child for child in found if child.flow_id == run.flow_id), None)
 
@@ -209,7 +222,7 @@ def create_child(
     """Create the job's run on a site, once; a second call gives back the first one's run.
 
     Raises:
-        InvalidInputError: The site's pool refuses a job variable.
+        InvalidInputError: The site's pool refuses a job variable, or the flow a parameter.
         SetupError: The site's pool is not there.
     """
     try:
@@ -220,27 +233,28 @@ def create_child(
         ) from error
     twin = ensure_twin(client, deployment, flow_name, site, pool)
     variables = infrastructure_part(run.job_variables)
-    return client.create_flow_run_from_deployment(
-        twin,
-        parameters=run.parameters,
-        name=run.name,
-        tags=sorted({*run.tags, TAG_PLACED}),
-        idempotency_key=idempotency_key(run),
-        work_queue_name=None,
-        job_variables={
-            **variables,
-            "env": {**_measuring(deployment, run), **variables.get("env", {})},
-            PLACED: site.name,
-            GATE_RUN: str(run.id),
-        },
-        labels={
-            LABEL_PARENT: str(run.id),
-            LABEL_SITE: site.name,
-            LABEL_TIER: site.tier.value,
-            LABEL_REASON: decision.reason.value,
-            LABEL_USER_DEPLOYMENT: deployment.name,
-        },
-    )
+    with refused_input(f"Work pool {pool.name} refuses the run {run.name}"):
+        return client.create_flow_run_from_deployment(
+            twin,
+            parameters=run.parameters,
+            name=run.name,
+            tags=sorted({*run.tags, TAG_PLACED}),
+            idempotency_key=idempotency_key(run),
+            work_queue_name=None,
+            job_variables={
+                **variables,
+                "env": {**_measuring(deployment, run), **variables.get("env", {})},
+                PLACED: site.name,
+                GATE_RUN: str(run.id),
+            },
+            labels={
+                LABEL_PARENT: str(run.id),
+                LABEL_SITE: site.name,
+                LABEL_TIER: site.tier.value,
+                LABEL_REASON: decision.reason.value,
+                LABEL_USER_DEPLOYMENT: deployment.name,
+            },
+        )
 
 
 def _measuring(deployment: DeploymentResponse, run: FlowRun) -> dict[str, str]:

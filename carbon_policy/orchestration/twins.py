@@ -12,15 +12,13 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 
-from carbon_policy.domain.errors import InvalidInputError
 from carbon_policy.domain.site import Site
 from carbon_policy.orchestration.directory import pool_variables
 from carbon_policy.orchestration.names import PLACED, TAG_TWIN, twin_name
+from carbon_policy.orchestration.refusals import refused_input
 from carbon_policy.orchestration.variables import infrastructure_part
-
-_UNPROCESSABLE = 422
 
 
 def ensure_twin(
@@ -49,17 +47,10 @@ def ensure_twin(
         twin = None
     if twin is not None and not twin.schedules and not twin.paused and _in_step(twin, wanted):
         return twin.id
-    try:
+    with refused_input(f"Work pool {pool.name} refuses the job variables of {flow_name}/{deployment.name}"):
         return client.create_deployment(
             flow_id=deployment.flow_id, name=name, schedules=[], paused=False, **wanted
         )
-    except PrefectHTTPStatusError as error:
-        if error.response.status_code == _UNPROCESSABLE:
-            detail = error.response.json().get("detail", error.response.text)
-            raise InvalidInputError(
-                f"Work pool {pool.name} refuses the job variables of {flow_name}/{deployment.name}: {detail}"
-            ) from error
-        raise
 
 
 def twin_fields(deployment: DeploymentResponse, site: Site, pool: WorkPool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from carbon_policy.domain.decision import Decision, Plan
@@ -168,6 +168,13 @@ def _without_evidence(decision: Decision) -> dict[str, Any]:
     said = decision.model_dump(mode="json", exclude={"evidence", "would_have"}, exclude_defaults=True)
     outlook = decision.evidence.outlook
     return {**said, "outlooks": {zone: series.fingerprint for zone, series in outlook.items()}}
+
+
+def as_said(state: State[Any]) -> dict[str, Any]:
+    """A state as the API takes it."""
+    at = state.state_details.scheduled_time
+    said = {"type": state.type.value, "name": state.name, "message": state.message}
+    return said | ({"state_details": {"scheduled_time": at.isoformat()}} if at is not None else {})
 
 
 def set_state_if(client: SyncPrefectClient, run: FlowRun, state: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 
 from carbon_policy.domain.job import JobSpec, PolicyName
+from carbon_policy.orchestration.asked_ledger import AskedLedger
 from carbon_policy.orchestration.directory import Directory, read_directory
 from carbon_policy.orchestration.evidence import Asked, ask_grid
 from carbon_policy.orchestration.experience import Experience, experience_of
@@ -38,6 +39,7 @@ class World:
         self._flows: dict[UUID, str] = {}
         self._asked: dict[tuple[Any, ...], Asked] = {}
         self._experiences: dict[tuple[Any, ...], Experience] = {}
+        self._ledger = AskedLedger()
         self._taken: Counter[str] = Counter()
         # Shared, as all of these, by the same world a moment later.
         self._joint: set[bool] = set()
@@ -113,6 +115,7 @@ class World:
                 directory,
                 spec,
                 self.settings,
+                self._ledger,
                 flow=partial(self.flow_name, run.flow_id),
                 deployment=deployment.name,
                 parameters=run.parameters,

@@ -11,7 +11,7 @@ import heapq
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import partial
@@ -36,7 +36,7 @@ from carbon_policy.orchestration.names import LABEL_CHILD
 from carbon_policy.orchestration.placement import Placed, RunHere, cancel_run, find_child, settle
 from carbon_policy.orchestration.policy_task import AT_HAND
 from carbon_policy.orchestration.records import logger, quietly
-from carbon_policy.orchestration.waits import keep_in_labels, set_state_if
+from carbon_policy.orchestration.waits import as_said, keep_in_labels, set_state_if
 from carbon_policy.orchestration.world import World
 from carbon_policy.worker.batch import read_runs
 
@@ -106,6 +106,14 @@ def take(client: SyncPrefectClient, run: FlowRun) -> bool:
     return current is not None and current.state is not None and current.state.data == mark
 
 
+def was_taken(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Whether a run was taken by a carbon worker's gate, of whichever pool."""
+    return any(
+        isinstance(state.data, Mapping) and _TAKEN in state.data
+        for state in client.read_flow_run_states(run.id)
+    )
+
+
 def retry_job(client: SyncPrefectClient, run: FlowRun) -> None:
     """Pass a retry that somebody asked for down to the job, where it ended badly before that.
 
@@ -117,19 +125,7 @@ def retry_job(client: SyncPrefectClient, run: FlowRun) -> None:
         return
     asked = [state.timestamp for state in client.read_flow_run_states(run.id) if state.name == _RETRIED]
     if asked and job.state.timestamp < max(asked):
-        set_state_if(client, job, _again())
-
-
-def _again() -> dict[str, Any]:
-    retry: State[Any] = AwaitingRetry(message="Its run was retried.")
-    at = retry.state_details.scheduled_time
-    assert at is not None  # noqa: S101  A retry has its time.
-    return {
-        "type": retry.type.value,
-        "name": retry.name,
-        "message": retry.message,
-        "state_details": {"scheduled_time": at.isoformat()},
-    }
+        set_state_if(client, job, as_said(AwaitingRetry(message="Its run was retried.")))
 
 
 _ENDED_BADLY = (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)

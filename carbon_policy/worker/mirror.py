@@ -40,9 +40,9 @@ from carbon_policy.orchestration.names import (
 from carbon_policy.orchestration.placement import cancel_run, find_child, state_like
 from carbon_policy.orchestration.records import add_labels, quietly
 from carbon_policy.orchestration.runs import all_runs
-from carbon_policy.orchestration.waits import set_state_if
+from carbon_policy.orchestration.waits import as_said, set_state_if
 from carbon_policy.worker.batch import read_runs
-from carbon_policy.worker.stranded import LEFT_RUNNING, Stranded
+from carbon_policy.worker.stranded import LEFT_RUNNING, Stranded, awaits_a_worker
 
 _UNDER_WAY = [
     StateType.SCHEDULED,
@@ -136,7 +136,7 @@ class Mirror:
                     self._end_without_job(parent, seen)
                 elif _is_final(job):
                     self._end(parent, job, seen)
-                elif job.state_type is StateType.SCHEDULED and job.work_pool_name is None:
+                elif job.work_pool_name is None and awaits_a_worker(job):
                     self._end_without_pool(parent, job, seen)
                 else:
                     seen.under_way += 1
@@ -156,6 +156,9 @@ class Mirror:
         job = find_child(self._client, parent)
         if job is None:
             return parent
+        return self._link(parent, job)
+
+    def _link(self, parent: FlowRun, job: FlowRun) -> FlowRun:
         labels = {LABEL_CHILD: str(job.id), LABEL_SITE: str(job.labels.get(LABEL_SITE, ""))}
         quietly("link the run to its job", lambda: add_labels(self._client, parent.id, labels))
         return parent.model_copy(update={"labels": {**parent.labels, **labels}})
@@ -170,7 +173,7 @@ class Mirror:
                 work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool])),
             )
         )
-        for run in read_runs(self._client, self._stranded.under_way):
+        for run in read_runs(self._client, [run.id for run in self._stranded.live]):
             if self._stranded.takes(run) and run.state_type in LEFT_RUNNING:
                 yield run
 
@@ -196,6 +199,9 @@ class Mirror:
         """End a run as its job did."""
         if job.state is None or parent.state is None or _is_final(parent):
             return
+        if LABEL_CHILD not in parent.labels:
+            # Where a job is known, its run is never placed anew, whatever becomes of either.
+            self._link(parent, job)
         if parent.state.type is StateType.CANCELLING:
             said = f"Its job ended {job.state.name}: {job.state.message or 'no more was said.'}"
             # A run that is cancelling can end no other way.
@@ -230,8 +236,7 @@ class Mirror:
             " To have the job done, start a new run."
         )
         gone: State[Any] = Failed(name=POOL_GONE, message=message)
-        said = {"type": gone.type.value, "name": gone.name, "message": message}
-        if quietly("end a job without a pool", lambda: set_state_if(self._client, job, said)):
+        if quietly("end a job without a pool", lambda: set_state_if(self._client, job, as_said(gone))):
             self._end(parent, job.model_copy(update={"state": gone, "state_type": gone.type}), seen)
 
     def _finish_cancelling(self, parent: FlowRun, now: datetime) -> None:

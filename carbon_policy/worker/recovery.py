@@ -7,7 +7,7 @@ started again from here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -21,13 +21,15 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.errors import CarbonPolicyError
-from carbon_policy.orchestration.overdue import LATE, OverdueKind, find_overdue, re_place
+from carbon_policy.orchestration.names import LABEL_CHILD
+from carbon_policy.orchestration.overdue import LATE, OverdueKind, find_overdue, re_place, stuck_gates
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.waits import wait_again
+from carbon_policy.worker.gates import was_taken
 
 LATE_WAIT = "marked-late"
 
@@ -67,6 +69,7 @@ def recover(
     is_mine: Callable[[UUID], bool],
     failed: Callable[[FlowRun, Exception], None],
     nobody_for: timedelta = NOBODY_FOR,
+    stranded: Sequence[FlowRun] = (),
 ) -> list[tuple[FlowRun, OverdueKind]]:
     """Get the pool's stuck runs going; returns which, and how they were stuck.
 
@@ -77,9 +80,19 @@ def recover(
         is_mine: Whether a run's gate is under way in this worker.
         failed: Told of a run that could not be got going.
         nobody_for: After how long a run is taken to be stuck.
+        stranded: Runs that have lost their pool, and are this one's to see to.
     """
+    # Of a run on no pool it must be known that a gate took it: else a process may serve its deployment, and has it.
+    without_job = [
+        run for run in stranded if run.state_type is StateType.PENDING or LABEL_CHILD not in run.labels
+    ]
+    long = [run for run in without_job if run.state is not None and now - run.state.timestamp > nobody_for]
+    taken = [run for run in long if was_taken(client, run)]
     done: list[tuple[FlowRun, OverdueKind]] = []
-    for overdue in find_overdue(client, now, nobody_for, pool=pool):
+    for overdue in (
+        *find_overdue(client, now, nobody_for, pool=pool),
+        *stuck_gates(client, taken, now, nobody_for),
+    ):
         # What was not woken is handed out to every worker that asks for due runs, this one too.
         if overdue.kind is OverdueKind.NOT_WOKEN or is_mine(overdue.run.id):
             continue

@@ -35,6 +35,7 @@ from carbon_policy.orchestration.replan import replan
 from carbon_policy.orchestration.settings import CarbonSettings
 from carbon_policy.worker.ahead import advance, early_starts
 from carbon_policy.worker.api_errors import sentence_of
+from carbon_policy.worker.batch import MOST
 from carbon_policy.worker.clock import ServerClock
 from carbon_policy.worker.desk import Desk
 from carbon_policy.worker.gates import Gates
@@ -96,7 +97,7 @@ class Service:
         self._desk = Desk(
             self._client, pool, queues, self._clock, self._moments, self._gates, self.metrics, self._journal
         )
-        self._stranded = Stranded(self._client, pool)
+        self._stranded = Stranded(self._client, pool, queues)
         self._mirror = Mirror(self._client, pool, self._gates.has, self._stranded)
         self._lease = Lease(self._client, pool, worker)
         self._watch = Watch()
@@ -221,6 +222,7 @@ class Service:
     async def _clear_up(self) -> None:
         if not self._lease.held:
             return
+        await self._safely("look for runs whose pool is gone", self._take_stranded)
         with self.metrics.timed("recover"):
             found = await self._safely(
                 "look for stuck runs",
@@ -231,6 +233,7 @@ class Service:
                     self._gates.has,
                     partial(self._gate_failed, "get a stuck run going"),
                     self._recover_after,
+                    self._stranded.live,
                 ),
             )
             late = await self._safely(
@@ -256,7 +259,6 @@ class Service:
         with self.metrics.timed("replan"):
             await self._safely("plan the waiting runs", self._replan_if_changed)
             await self._safely("look at runs that are not due yet", self._advance)
-        await self._safely("look for runs whose pool is gone", self._take_stranded)
 
     # --- the work of a pass, in a thread
 
@@ -300,8 +302,12 @@ class Service:
             self._journal.decided(LoggedRun(run.id, run.name), decision)
 
     def _take_stranded(self) -> None:
-        if runs := self._stranded.look(self._clock.now()):
-            self._desk.take_over(runs, at_most=self._at_most)
+        due = self._stranded.look(self._clock.now())
+        # Those that the server hands out are not to wait until thousands of others are decided.
+        for begin in range(0, len(due), MOST):
+            if self._closing or not self._lease.held:
+                return
+            self._desk.take_over(due[begin : begin + MOST], at_most=self._at_most)
 
     # --- telling
 

@@ -2,12 +2,15 @@
 
 A pool cannot be renamed: it is deleted, and made again under another name. From then on the runs that were created on
 it are on none, the server hands them to nobody, and nothing can put them on another. Their deployment can be put on
-one, though, and whoever serves that pool finds them here.
+one, though, and whoever serves that pool finds them here. What the server holds back of a pool - paused pools and
+queues, limits - is held back of these as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,17 +22,28 @@ from prefect.client.schemas.filters import (
     FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    FlowRunFilterWorkQueueName,
     WorkPoolFilter,
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 
+from carbon_policy.orchestration.names import LABEL_CHECKPOINT, PLACED
 from carbon_policy.orchestration.runs import all_runs, count_without_pool
 
 LEFT_RUNNING = (StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED)
 """The states of a run whose job is under way."""
 
+_LIVE = (StateType.PENDING, *LEFT_RUNNING)
+_IN_A_PLACE = (StateType.PENDING, StateType.RUNNING)
+"""The states that the server counts against a limit."""
+
 _PAGE = 200
+
+
+def awaits_a_worker(run: FlowRun) -> bool:
+    """Whether a run is to be started by a worker: one that its own process retries after a pause is not."""
+    return run.state_type is StateType.SCHEDULED and run.empirical_policy.retry_type != "in_process"
 
 
 class Stranded:
@@ -38,53 +52,118 @@ class Stranded:
     Args:
         client: A client of the server.
         pool: Name of the work pool.
+        queues: Names of its queues to serve; all, if empty.
     """
 
-    def __init__(self, client: SyncPrefectClient, pool: str) -> None:
-        self._client, self._pool = client, pool
-        self._deployments: frozenset[UUID] = frozenset()
-        self._under_way: tuple[UUID, ...] = ()
+    def __init__(self, client: SyncPrefectClient, pool: str, queues: Collection[str] = ()) -> None:
+        self._client, self._pool, self._queues = client, pool, frozenset(queues)
+        self._on_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
+        self._queue_of: Mapping[UUID, str] = {}
+        self._live: tuple[FlowRun, ...] = ()
 
     @property
-    def under_way(self) -> Sequence[UUID]:
-        """Those whose job was under way at the last look."""
-        return self._under_way
+    def live(self) -> Sequence[FlowRun]:
+        """Those that were Pending, or had their job under way, at the last look."""
+        return self._live
 
     def takes(self, run: FlowRun) -> bool:
         """Whether a run is on no pool and its deployment, at the last look, on this one."""
-        return run.work_pool_name is None and run.deployment_id in self._deployments
+        return run.work_pool_name is None and run.deployment_id in self._queue_of
 
     def look(self, now: datetime) -> list[FlowRun]:
-        """Look for them; returns those that are due.
+        """Look for them; returns those that are due and may start, the longest overdue first.
 
         Args:
             now: UTC, by the server's clock.
         """
-        self._deployments = self._read_deployments()
-        if not self._deployments:
-            self._under_way = ()
-            return []
-        self._under_way = tuple(run.id for run in self._find(LEFT_RUNNING))
         before = FlowRunFilterNextScheduledStartTime(before_=now)
-        due = self._find([StateType.SCHEDULED], next_scheduled_start_time=before)
-        # A paused pool hands out nothing.
-        return [] if due and self._client.read_work_pool(self._pool).is_paused else due
-
-    def _read_deployments(self) -> frozenset[UUID]:
-        here = WorkPoolFilter(name=WorkPoolFilterName(any_=[self._pool]))
-        found: set[UUID] = set()
-        while True:
-            page = self._client.read_deployments(work_pool_filter=here, limit=_PAGE, offset=len(found))
-            found |= {deployment.id for deployment in page}
-            if len(page) < _PAGE:
-                return frozenset(found)
-
-    def _find(self, types: Sequence[StateType], **more: Any) -> list[FlowRun]:
-        wanted = FlowRunFilter(
-            deployment_id=FlowRunFilterDeploymentId(any_=sorted(self._deployments)),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))),
-            **more,
-        )
-        if not count_without_pool(self._client, wanted):
+        live, due = _in_states(_LIVE), _in_states([StateType.SCHEDULED], next_scheduled_start_time=before)
+        some_live, some_due = (count_without_pool(self._client, wanted) for wanted in (live, due))
+        # Deployments are large to read, and mostly nothing is stranded.
+        self._queue_of = self._read_deployments() if some_live or some_due else {}
+        self._live = tuple(self._read(live)) if self._queue_of and some_live else ()
+        if not self._queue_of or not some_due:
             return []
-        return [run for run in all_runs(self._client, flow_run_filter=wanted) if self.takes(run)]
+        found = [run for run in self._read(due) if awaits_a_worker(run) and not _is_half_way(run)]
+        return self._room_for(sorted(found, key=lambda run: (run.next_scheduled_start_time or now, run.id)))
+
+    def _read_deployments(self) -> dict[UUID, str]:
+        """The pool's deployments, and the queue of each."""
+        found: dict[UUID, str] = {}
+        while True:
+            page = self._client.read_deployments(
+                work_pool_filter=self._on_pool, limit=_PAGE, offset=len(found)
+            )
+            found |= {deployment.id: str(deployment.work_queue_name) for deployment in page}
+            if len(page) < _PAGE:
+                return found
+
+    def _read(self, wanted: FlowRunFilter) -> list[FlowRun]:
+        ids = FlowRunFilterDeploymentId(any_=sorted(self._queue_of))
+        ours = wanted.model_copy(update={"deployment_id": ids})
+        if not count_without_pool(self._client, ours):
+            return []
+        return [run for run in all_runs(self._client, flow_run_filter=ours) if self.takes(run)]
+
+    def _room_for(self, due: Sequence[FlowRun]) -> list[FlowRun]:
+        """As many as the server would hand out, were they on the pool."""
+        pool = self._client.read_work_pool(self._pool)
+        if not due or pool.is_paused:
+            return []
+        queues = {queue.name: queue for queue in self._read_queues()}
+        here = Counter(self._queue(run) for run in self._live if run.state_type in _IN_A_PLACE)
+        free = _free(pool.concurrency_limit, self._count(), sum(here.values()))
+        free_of = {
+            name: _free(queue.limit, self._count(name) if queue.limit is not None else 0, here[name])
+            for name, queue in queues.items()
+        }
+        found: list[FlowRun] = []
+        for run in due:
+            name = self._queue(run)
+            held = name not in queues or queues[name].is_paused or (self._queues and name not in self._queues)
+            if held or free_of[name] <= 0 or len(found) >= free:
+                continue
+            free_of[name] -= 1
+            found.append(run)
+        return found
+
+    def _queue(self, run: FlowRun) -> str:
+        assert run.deployment_id is not None  # noqa: S101  By its deployment it was found.
+        return self._queue_of[run.deployment_id]
+
+    def _read_queues(self) -> Iterable[_Queue]:
+        answer = self._client.request(
+            "POST",
+            "/work_pools/{work_pool_name}/queues/filter",
+            path_params={"work_pool_name": self._pool},
+            json={},
+        )
+        return [_Queue(said["name"], said["is_paused"], said["concurrency_limit"]) for said in answer.json()]
+
+    def _count(self, queue: str | None = None) -> int:
+        """The places that the pool's own runs have, or those of one of its queues."""
+        wanted = _in_states(_IN_A_PLACE)
+        if queue is not None:
+            wanted = wanted.model_copy(update={"work_queue_name": FlowRunFilterWorkQueueName(any_=[queue])})
+        count: int = self._client.count_flow_runs(flow_run_filter=wanted, work_pool_filter=self._on_pool)
+        return count
+
+
+@dataclass(frozen=True)
+class _Queue:
+    name: str
+    is_paused: bool
+    limit: int | None
+
+
+def _in_states(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))), **more)
+
+
+def _free(limit: int | None, taken: int, taken_here: int) -> float:
+    return float("inf") if limit is None else limit - taken - taken_here
+
+
+def _is_half_way(run: FlowRun) -> bool:
+    """Whether what it has done is its own run's: a job of its own would begin anew."""
+    return LABEL_CHECKPOINT in run.labels or PLACED in (run.job_variables or {})

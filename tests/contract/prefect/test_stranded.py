@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from prefect.client.schemas.actions import WorkPoolUpdate
-from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.states import Cancelling, Completed, Running, Scheduled
+from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State, StateType
+from prefect.states import AwaitingRetry, Cancelling, Completed, Pending, Running, Scheduled
 
 from carbon_policy.cli.checks.finding import Finding, Level
 from carbon_policy.cli.checks.runs import check_stranded
-from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, TAG_PLACED, WORKER_TYPE
+from carbon_policy.orchestration.names import (
+    LABEL_CHECKPOINT,
+    LABEL_CHILD,
+    LABEL_PARENT,
+    PLACED,
+    TAG_PLACED,
+    WORKER_TYPE,
+)
+from carbon_policy.worker.gates import take
 from carbon_policy.worker.mirror import Mirror
+from carbon_policy.worker.recovery import NOBODY_FOR, recover
 from carbon_policy.worker.stranded import Stranded
 from tests.support.bench import Bench, unique
 
@@ -43,8 +53,8 @@ class Team:
     def delete_pool(self) -> None:
         self.bench.client.delete_work_pool(self.old)
 
-    def deploy_again(self) -> None:
-        assert self.bench.deploy(self.new, flow=self.flow) == self.deployment
+    def deploy_again(self, **fields: Any) -> None:
+        assert self.bench.deploy(self.new, flow=self.flow, **fields) == self.deployment
 
     def found(self, after: timedelta = timedelta(seconds=1)) -> set[UUID]:
         return {run.id for run in self.stranded.look(datetime.now(UTC) + after)}
@@ -72,8 +82,74 @@ def test_the_pool_that_the_deployment_is_on_now_finds_what_is_due(team: Team) ->
     assert team.found(after=timedelta(hours=2)) == {team.due.id, team.waiting.id}
     assert not team.stranded.takes(team.bench.run(team.deployment))
 
-    team.bench.client.update_work_pool(team.new, WorkPoolUpdate(is_paused=True))
+
+def test_what_the_server_would_hold_back_is_held_back(team: Team) -> None:
+    team.delete_pool()
+    team.deploy_again()
+    client, soon = team.bench.client, timedelta(hours=2)
+
+    def change(**fields: Any) -> None:
+        client.update_work_pool(team.new, WorkPoolUpdate(**fields))
+
+    change(is_paused=True)
+    assert team.found(soon) == set()
+    # The run whose job is under way has one of the places.
+    change(is_paused=False, concurrency_limit=1)
+    assert team.found(soon) == set()
+    change(concurrency_limit=2)
+    assert team.found(soon) == {team.due.id}, "The longest overdue goes first."
+    change(concurrency_limit=None)
+    assert team.found(soon) == {team.due.id, team.waiting.id}
+    assert Stranded(client, team.new, ["default"]).look(team.wakes) != []
+    assert Stranded(client, team.new, ["another"]).look(team.wakes) == []
+
+    # Made so at once: a server in memory has too few connections to change a queue.
+    for name, held in (("narrow", {"concurrency_limit": 2}), ("held", {"is_paused": True})):
+        path = {"work_pool_name": team.new}
+        client.request(
+            "POST", "/work_pools/{work_pool_name}/queues/", path_params=path, json={"name": name, **held}
+        )
+    team.deploy_again(work_queue_name="narrow")
+    assert team.found(soon) == {team.due.id}
+    team.deploy_again(work_queue_name="held")
+    assert team.found(soon) == set()
+
+
+@pytest.mark.parametrize("how", ["by its own process", "half way", "placed already"])
+def test_what_is_not_to_be_placed_anew_is_left_alone(team: Team, how: str) -> None:
+    if how == "half way":
+        team.bench.client.update_flow_run_labels(team.due.id, {LABEL_CHECKPOINT: 3})
+    else:
+        fields: dict[str, Any] = {"job_variables": {PLACED: "eco"}}
+        if how == "by its own process":
+            fields = {"empirical_policy": FlowRunPolicy(retry_type="in_process")}
+        team.bench.client.update_flow_run(team.due.id, **fields)
+    team.delete_pool()
+    team.deploy_again()
     assert team.found() == set()
+
+
+@pytest.mark.parametrize("state", [Pending(), Running()])
+def test_a_gate_that_died_is_begun_again_where_it_is_known_to_be_one(team: Team, state: State[None]) -> None:
+    client = team.bench.client
+    served = team.bench.run(team.deployment)
+    assert take(client, team.bench.read(team.due))
+    for run in (team.due, served):
+        team.set(run, state)
+    team.delete_pool()
+    team.deploy_again()
+    team.found()
+    found = recover(
+        client,
+        team.new,
+        datetime.now(UTC) + NOBODY_FOR * 2,
+        lambda _: False,
+        lambda *what: pytest.fail(str(what)),
+        stranded=team.stranded.live,
+    )
+    assert [run.id for run, _ in found] == [team.due.id]
+    assert team.found(NOBODY_FOR * 3) == {team.due.id}
+    assert team.bench.read(served).state_type is state.type
 
 
 def test_the_end_of_a_job_is_brought_to_a_run_without_a_pool(team: Team) -> None:
@@ -127,6 +203,14 @@ def test_a_job_whose_sites_pool_was_deleted_ends_and_says_so(team: Team, cancell
     assert run.state is not None
     assert "deleted, or renamed, before the job was started" in (run.state.message or "")
     assert team.said() == []
+
+
+def test_a_job_that_its_own_process_retries_is_left_to_it(team: Team) -> None:
+    mirror = Mirror(team.bench.client, team.old, lambda _: False, team.stranded)
+    team.bench.client.update_flow_run(team.job.id, empirical_policy=FlowRunPolicy(retry_type="in_process"))
+    team.set(team.job, AwaitingRetry())
+    team.bench.client.delete_work_pool(team.site)
+    assert mirror.look(datetime.now(UTC)).under_way == 1
 
 
 def test_a_job_that_was_started_before_its_pool_was_deleted_goes_on(team: Team) -> None:

@@ -13,9 +13,11 @@ import pytest
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.schedules import IntervalSchedule
-from prefect.states import Completed, Crashed, Late, Pending, Running
+from prefect.states import Cancelled, Completed, Crashed, Late, Pending, Running
+from prefect.workers.process import ProcessWorker
 
-from carbon_policy.orchestration import placement
+from carbon_policy.orchestration import overdue, placement
+from carbon_policy.orchestration.blocks import CarbonSite
 from carbon_policy.orchestration.names import LABEL_CHILD, LABEL_PARENT, TAG_PLACED, WORKER_TYPE
 from carbon_policy.orchestration.overdue import OverdueKind
 from carbon_policy.orchestration.placement import idempotency_key
@@ -87,6 +89,34 @@ class TestRecovery:
             bench.client.set_flow_run_state(one.id, Crashed(message="Killed."))
         assert self._recovered(bench, pool) == []
 
+    def test_one_that_crashed_with_its_job_is_not_revived_when_that_is_deleted(
+        self, bench: Bench, pool: str
+    ) -> None:
+        # Its gate died before it said where the job is; whoever ends the run writes it down.
+        run, job = self._placed(bench, pool, linked=False)
+        bench.client.set_flow_run_state(job.id, Crashed(message="Killed."))
+        mirror = Mirror(bench.client, pool, lambda _: False, Stranded(bench.client, pool))
+        assert mirror.jobs_ended([job.id]).ended
+        assert bench.read(run).labels[LABEL_CHILD] == str(job.id)
+        bench.client.delete_flow_run(job.id)
+        assert self._recovered(bench, pool) == []
+        assert bench.read(run).state_name == "Crashed"
+
+    def test_one_that_is_cancelled_in_that_moment_stays_cancelled(
+        self, bench: Bench, pool: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = bench.run(bench.deploy(pool))
+        bench.take(run)
+        patch = overdue.patch_for_return
+
+        def cancelled_meanwhile(*args: Any, **more: Any) -> None:
+            patch(*args, **more)
+            bench.client.set_flow_run_state(run.id, Cancelled())
+
+        monkeypatch.setattr(overdue, "patch_for_return", cancelled_meanwhile)
+        self._recovered(bench, pool)
+        assert bench.read(run).state_name == "Cancelled"
+
     def test_one_that_waits_and_nobody_woke_is_offered_to_all_and_left(self, bench: Bench, pool: str) -> None:
         run = bench.run(bench.deploy(pool))
         assert self._recovered(bench, pool) == []
@@ -103,7 +133,7 @@ class TestRecovery:
         assert len(self._recovered(bench, pool)) == 1
         assert self._recovered(bench, pool) == []
 
-    def _placed(self, bench: Bench, pool: str) -> tuple[FlowRun, FlowRun]:
+    def _placed(self, bench: Bench, pool: str, *, linked: bool = True) -> tuple[FlowRun, FlowRun]:
         flow = unique("flow")
         run = bench.run(bench.deploy(pool, flow=flow))
         job = bench.run(
@@ -116,7 +146,8 @@ class TestRecovery:
         bench.client.set_flow_run_state(job.id, Running())
         bench.take(run)
         bench.client.set_flow_run_state(run.id, Running())
-        bench.client.update_flow_run_labels(run.id, {LABEL_CHILD: str(job.id)})
+        if linked:
+            bench.client.update_flow_run_labels(run.id, {LABEL_CHILD: str(job.id)})
         bench.client.set_flow_run_state(run.id, State(type=StateType.RUNNING, name="PlacedFast"))
         return run, job
 
@@ -184,6 +215,40 @@ class TestGate:
         mirror.look(datetime.now(UTC) + LONG_AFTER)
         assert bench.read(run).state_name == "Completed", bench.describe(run)
         assert [one.id for one in bench.jobs_of(run)] == [job.id]
+
+    @pytest.mark.parametrize("wrong", ["job variable", "parameter"])
+    def test_a_run_that_is_refused_where_it_would_be_placed_says_so(
+        self, bench: Bench, pool: str, tmp_path: Path, wrong: str
+    ) -> None:
+        template = ProcessWorker.get_default_base_job_template()
+        template["variables"]["properties"]["ranks"] = {"type": "integer", "maximum": 1}
+        site = bench.pool(unique("site"), template)
+        bench.seem_served(site)
+        CarbonSite(work_pool=site, tier="fast", zone="DE", power_w=60).save(site)
+        said = {"policy_block": bench.policy(grids.flat(tmp_path), sites=[site]), "urgency": "critical"}
+        deployment = bench.deploy(pool, job_variables=said)
+        run = bench.run(
+            deployment,
+            parameters={"epochs": "many"},
+            job_variables={"ranks": 4} if wrong == "job variable" else {},
+        )
+        if wrong == "parameter":
+            # While it waited, its flow came to take a number.
+            schema = {"type": "object", "properties": {"epochs": {"type": "integer"}}}
+            client = bench.client
+            path = {"id": deployment}
+            client.request(
+                "PATCH",
+                "/deployments/{id}",
+                path_params=path,
+                json={"parameter_openapi_schema": schema, "enforce_parameter_schema": True},
+            )
+        self._gate(bench, bench.read(run))
+        ended = bench.read(run)
+        assert (ended.state_type, ended.state_name) == (StateType.FAILED, "Refused"), bench.describe(run)
+        assert ended.state is not None
+        for word in (f"Work pool {site} refuses", "ranks" if wrong == "job variable" else "epochs"):
+            assert word in (ended.state.message or "")
 
     def _gate(self, bench: Bench, run: FlowRun) -> None:
         one = gates.Gates(bench.client, 1, lambda *_: None)

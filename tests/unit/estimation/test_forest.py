@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from carbon_policy.estimation.forest import HIGH, Floats, QuantileForest
+from carbon_policy.estimation.forest import HIGH, Floats, QuantileForest, forest_of
 
 
 def draw(seed: int, count: int) -> tuple[Floats, Floats]:
@@ -45,3 +45,14 @@ def test_values_that_are_all_alike_are_told_as_they_are() -> None:
     forest = QuantileForest(np.zeros((10, 1)), np.full(10, 3.0))
     median, high = forest.median_and_high(np.asarray([[0.0], [np.nan], [9.0]]))
     assert list(median) == list(high) == [3.0] * 3
+
+
+def test_the_same_rows_are_learnt_from_once() -> None:
+    rows, values = draw(3, 40)
+    forest = forest_of(rows, values)
+    assert forest_of(rows.copy(), values.copy()) is forest
+    assert forest_of(rows, values + 1) is not forest
+    for kept, grown in zip(
+        forest.median_and_high(rows), QuantileForest(rows, values).median_and_high(rows), strict=True
+    ):
+        assert list(kept) == list(grown)

@@ -18,7 +18,8 @@ from carbon_policy.domain.estimate import Estimate, EstimateBasis
 from carbon_policy.domain.precedence import RUN, resolve
 from carbon_policy.domain.signal import IntensitySeries
 from carbon_policy.domain.site import Site, Tier
-from carbon_policy.orchestration import evidence, learnt, spending
+from carbon_policy.orchestration import asked_ledger, evidence, spending
+from carbon_policy.orchestration.asked_ledger import AskedLedger
 from carbon_policy.orchestration.blocks import CarbonPolicy
 from carbon_policy.orchestration.directory import Directory
 from carbon_policy.orchestration.experience import Experience, experience_of
@@ -141,6 +142,7 @@ class TestLedger:
             directory(**policy),
             resolve({RUN: {}}).spec,
             CarbonSettings(),
+            AskedLedger(),
             flow=flow,
             deployment="nightly",
             parameters={"epochs": 3},
@@ -167,8 +169,7 @@ class TestLedger:
         def hangs(seconds: float, _call: Any, what: str) -> None:
             raise SourceUnavailableError(f"{what} gave no answer within {seconds:g} s")
 
-        for module in (learnt, spending):
-            monkeypatch.setattr(module, "within", hangs)
+        monkeypatch.setattr(asked_ledger, "within", hangs)
         assert self.asked(budgets=list(self.BUDGETS)).notes == (
             "Nothing was learnt from past runs: the ledger gave no answer within 5 s",
             "Budgets were not looked at: the ledger gave no answer within 5 s",

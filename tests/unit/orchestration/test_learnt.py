@@ -12,6 +12,7 @@ from carbon_policy.domain.estimate import Estimate, EstimateBasis
 from carbon_policy.domain.job import JobSpec
 from carbon_policy.domain.ledger import LedgerEntry
 from carbon_policy.domain.site import Site, Tier
+from carbon_policy.orchestration.asked_ledger import AskedLedger
 from carbon_policy.orchestration.learnt import estimates_for
 from carbon_policy.store.ledger import Ledger
 from tests.support.entries import entry
@@ -48,6 +49,7 @@ def url(tmp_path: Path) -> str:
 def asked(url: str, deployment: str = "nightly") -> dict[str, Estimate]:
     return estimates_for(
         url,
+        AskedLedger(),
         flow="train",
         deployment=deployment,
         sites=[FAST],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from carbon_policy.domain.budget import Budget, BudgetUse
+from carbon_policy.orchestration.asked_ledger import AskedLedger
 from carbon_policy.orchestration.spending import budget_uses
 from carbon_policy.store.ledger import Ledger
 from tests.support.entries import entry
@@ -35,13 +36,13 @@ def url(tmp_path: Path) -> str:
 
 
 def test_a_budget_counts_the_runs_of_its_tag_in_this_month(url: str) -> None:
-    assert budget_uses(url, [ALL, RESEARCH], NOW) == (
+    assert budget_uses(url, AskedLedger(), [ALL, RESEARCH], NOW) == (
         BudgetUse(budget=ALL, used_gco2=22, used_cost=1),
         BudgetUse(budget=RESEARCH, used_gco2=12, used_cost=0.5),
     )
 
 
 def test_a_month_is_utcs(url: str) -> None:
-    assert budget_uses(url, [ALL], NOW + timedelta(hours=1)) == (BudgetUse(budget=ALL),)
+    assert budget_uses(url, AskedLedger(), [ALL], NOW + timedelta(hours=1)) == (BudgetUse(budget=ALL),)
     in_berlin = (NOW - timedelta(hours=1)).astimezone(timezone(timedelta(hours=1)))
-    assert budget_uses(url, [ALL], in_berlin)[0].used_gco2 == 22
+    assert budget_uses(url, AskedLedger(), [ALL], in_berlin)[0].used_gco2 == 22
