@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -37,10 +37,10 @@ def plan_view(shown: ShownPlan, width: int) -> RenderableType:
     if not shown.jobs:
         return Text("No run is waiting that the policy will be asked about.")
     if not shown.sites:
-        return Group(_jobs(shown), Text(ASSUMED, style="dim"))
+        return Group(_jobs(shown, width), Text(ASSUMED, style="dim"))
     return Group(
         *_charts(shown, min(width, _WIDEST)),
-        _jobs(shown),
+        _jobs(shown, width),
         _sites(shown),
         *_sacrificed(shown),
         Text(headline(shown), style="bold"),
@@ -71,36 +71,49 @@ def _charts(shown: ShownPlan, width: int) -> Iterator[RenderableType]:
         yield intensity_chart(series, plot.start, series.end, width, marks, None, _HEIGHT)
 
 
-def _jobs(shown: ShownPlan) -> Table:
+def _jobs(shown: ShownPlan, width: int) -> Table:
+    columns = {
+        name: cell
+        for name, cell in _COLUMNS.items()
+        if width >= _ALL_COLUMNS_FROM or name not in _LEFT_OUT_FIRST
+    }
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", justify="right")
-    for name in ("Run", "Urgency", "Site"):
-        table.add_column(name, no_wrap=name != "Run")
-    for name in ("Due", "Starts", "Runs"):
-        table.add_column(name, no_wrap=True)
-    for name in ("Plan", "At once", "Saves"):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in columns:
+        # What a run is called is never cut off.
+        table.add_column(
+            name,
+            justify="right" if name in _NUMBERS else "left",
+            no_wrap=name != "Run",
+            overflow="fold" if name == "Run" else "ellipsis",
+        )
     for number, one in enumerate(shown.jobs, start=1):
-        table.add_row(str(number), *_cells(one), style="yellow" if one.sacrificed else "")
+        cells = (cell(one) for cell in columns.values())
+        table.add_row(str(number), *cells, style="yellow" if one.sacrificed else "")
     return table
 
 
-def _cells(one: PlannedJob) -> Iterator[str]:
-    yield f"{one.job.name} ({one.job.deployment})"
-    yield one.job.evidence.spec.urgency.value
-    yield one.site or "no place"
-    yield f"{one.job.due_at:%a %H:%M}"
-    yield f"{one.start:%a %d %b %H:%M}" if one.start else "–"
-    yield slices_text(one)
-    yield format_grams(one.gco2)
-    yield format_grams(one.at_once_gco2)
-    yield format_grams(one.saved_gco2)
+_COLUMNS: dict[str, Callable[[PlannedJob], str]] = {
+    "Run": lambda one: f"{one.job.name} ({one.job.deployment})",
+    "Urgency": lambda one: one.job.evidence.spec.urgency.value,
+    "Site": lambda one: one.site or "no place",
+    "Due": lambda one: f"{one.job.due_at:%a %H:%M}",
+    "Starts": lambda one: f"{one.start:%a %d %b %H:%M}" if one.start else "–",
+    "Runs": slices_text,
+    "Plan": lambda one: format_grams(one.gco2),
+    "At once": lambda one: format_grams(one.at_once_gco2),
+    "Saves": lambda one: format_grams(one.saved_gco2),
+}
+_NUMBERS = {"Plan", "At once", "Saves"}
+_LEFT_OUT_FIRST, _ALL_COLUMNS_FROM = {"Urgency", "Due", "Runs", "At once"}, 110
+"""What a narrow terminal has no room for; the page and the JSON have it all."""
 
 
 def _sites(shown: ShownPlan) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for number, name in enumerate(SITE_HEAD):
-        table.add_column(name, justify="right" if number else "left", no_wrap=True)
+        # The heads are wider than what stands under them.
+        table.add_column(name, justify="right" if number else "left", no_wrap=not number)
     for site in shown.sites:
         table.add_row(*site_cells(site))
     return table

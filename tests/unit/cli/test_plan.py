@@ -63,6 +63,16 @@ def test_a_flexible_job_is_planned_into_the_dip_and_its_saving_is_the_forecasts(
     assert one.saved_gco2 == pytest.approx(30)
 
 
+@pytest.mark.parametrize("width", [72, 80, 109, 110, 200])
+def test_in_a_narrow_terminal_no_run_loses_its_name(width: int) -> None:
+    shown = text_of(shown_plan(queue(waiting("a-name-of-a-run", FLEXIBLE))), width)
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert "a-name-of-a-run" in shown
+    for said in ("10.0 g", "30.0 g", "fast", "no limit" if width > 100 else "no"):
+        assert said in shown
+    assert ("Urgency" in shown) is (width >= 110)
+
+
 def test_a_job_that_never_waits_saves_nothing() -> None:
     (one,) = shown_plan(queue(waiting("a", URGENT))).jobs
     assert one.start == NOW
