@@ -225,7 +225,7 @@ def as_problem(queue: WaitingQueue, *, with_capacity: bool = True) -> FleetProbl
         _site(site, outlook[site.zone], queue, slots, with_capacity=with_capacity) for site in sites
     )
     names = {site.name for site in fleet}
-    jobs = [_fleet_job(job, names, queue.now) for job in queue.jobs]
+    jobs = [_fleet_job(job, names, queue.now, outlook) for job in queue.jobs]
     jobs = [
         job for job in jobs if job.first_slot + min(job.duration_slots.values(), default=slots + 1) <= slots
     ]
@@ -260,7 +260,9 @@ def _ceiling(site: Site, gco2_per_kwh: float) -> int:
     return _NO_LIMIT if limit is None else limit
 
 
-def _fleet_job(job: WaitingJob, known: set[str], now: datetime) -> FleetJob:
+def _fleet_job(
+    job: WaitingJob, known: set[str], now: datetime, outlook: Mapping[str, IntensitySeries]
+) -> FleetJob:
     evidence, spec = job.evidence, job.evidence.spec
     reference = reference_site(evidence)
     chosen = eligible_sites(evidence) if job.may_wait else [reference] if reference else []
@@ -287,7 +289,7 @@ def _fleet_job(job: WaitingJob, known: set[str], now: datetime) -> FleetJob:
             name: load.energy_kwh / site.pue / (took[name] * hours) for name, (site, load) in loads.items()
         },
         transfer_gco2={
-            name: _transfer_gco2(evidence, site, load, begin) for name, (site, load) in loads.items()
+            name: _transfer_gco2(outlook[site.zone], load, begin) for name, (site, load) in loads.items()
         },
         restart_slots=(spec.stop_cost + spec.restart_cost) / STEP,
     )
@@ -305,7 +307,6 @@ def _stretch(job: WaitingJob, loads: Sequence[Load], begin: datetime) -> tuple[d
     return (min(opens), min(ends)) if opens else (begin, None)
 
 
-def _transfer_gco2(evidence: Evidence, site: Site, load: Load, at: datetime) -> float:
+def _transfer_gco2(series: IntensitySeries, load: Load, at: datetime) -> float:
     """The grams of moving its data there, at the site's intensity of the moment from which it may run."""
-    series = evidence.outlook[site.zone]
     return load.transfer_kwh * series.at(min(max(at, series.start), series.end - series.step))

@@ -14,6 +14,9 @@ from carbon_policy.planning.slices import SliceGroup, slice_groups
 PRICE_SHARES = (0.0, 0.5, 1.0, 1.5)
 """An interruptible job offers the slices that it would take at these shares of the prices."""
 
+_EVEN = 1e-9
+"""Sums that differ by so small a share differ by the order in which they were added up."""
+
 
 class Search:
     """Finds each job's cheapest site and slots.
@@ -64,7 +67,8 @@ class Search:
             costs = self._window_prices(prices, allowed)[self._cell]
             costs += self._grams
             least = np.minimum.reduceat(costs, self._begin)
-            hits = np.flatnonzero(costs == np.repeat(least, self._starts))
+            even = np.repeat(least + _EVEN * np.abs(least), self._starts)
+            hits = np.flatnonzero(costs <= even)
             first_hit = hits[np.searchsorted(hits, self._begin)]
             value[self._jobs, self._sites] = least
             start[self._jobs, self._sites] = queue.first[self._jobs] + first_hit - self._begin

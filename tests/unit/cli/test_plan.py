@@ -73,6 +73,20 @@ def test_in_a_narrow_terminal_no_run_loses_its_name(width: int) -> None:
     assert ("Urgency" in shown) is (width >= 110)
 
 
+def test_a_job_for_which_the_grid_was_not_asked_is_shown_with_the_others() -> None:
+    shown = shown_plan(queue(waiting("a", URGENT, outlook={}), waiting("b", FLEXIBLE)))
+    assert [one.start for one in shown.jobs if one.job.name == "a"] == [NOW]
+    assert "train/a" in text_of(shown)
+    assert not shown_plan(queue(waiting("a", URGENT, outlook={}))).sites
+
+
+@pytest.mark.parametrize("level", [342.7, 0.1])
+def test_on_a_flat_grid_nothing_is_put_off(level: float) -> None:
+    flat = outlook().model_copy(update={"values_gco2_per_kwh": (level,) * 24})
+    jobs = [waiting(name, FLEXIBLE, outlook={"DE": flat}) for name in "abc"]
+    assert {one.start for one in shown_plan(queue(*jobs)).jobs} == {NOW}
+
+
 def test_a_job_that_never_waits_saves_nothing() -> None:
     (one,) = shown_plan(queue(waiting("a", URGENT))).jobs
     assert one.start == NOW

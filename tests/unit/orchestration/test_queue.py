@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -48,6 +49,16 @@ def problem(*jobs: WaitingJob, **fields: Any) -> Any:
     found = as_problem(WaitingQueue(NOW, jobs, **fields))
     assert found is not None
     return found
+
+
+def test_a_job_for_which_the_grid_was_not_asked_is_planned_by_what_it_says_of_the_others() -> None:
+    critical = waiting("critical", urgency="critical", expected_duration="30m")
+    # A job that never waits has no need of an outlook.
+    unasked = replace(critical, evidence=critical.evidence.model_copy(update={"outlook": {}}))
+    flexible, urgent = problem(waiting(), unasked).jobs
+    assert (urgent.first_slot, urgent.transfer_gco2) == (0, {"fast": 0})
+    assert set(flexible.duration_slots) == {"fast", "eco"}
+    assert as_problem(WaitingQueue(NOW, (unasked,))) is None
 
 
 def test_a_job_takes_whole_slots_and_its_real_energy() -> None:
