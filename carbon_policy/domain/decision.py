@@ -242,6 +242,11 @@ class Evidence(BaseModel):
         return self.at_once > self.now
 
     @property
+    def knows_the_hours(self) -> bool:
+        """Whether more than its mean over a year is known of any zone's grid."""
+        return not self.steps or any(step is not ChainStep.YEARLY_MEAN for step in self.steps.values())
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """Notes and findings as sentences, for people."""
         return (*self.notes, *(str(finding) for finding in self.findings))

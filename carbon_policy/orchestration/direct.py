@@ -127,6 +127,8 @@ def _sentence(would: Decision) -> str:
             f"Called directly, so it runs at once. Waiting {wait}, to {would.start:%Y-%m-%d %H:%M} UTC, would be"
             f" expected to save {share:.0%} of its carbon; deploy it, or say wait=True, to have that."
         )
+    if not would.evidence.knows_the_hours:
+        return "Called directly, so it runs at once. No source says how green the coming hours are."
     return f"Called directly, so it runs at once. Waiting would save nothing worth having ({would.reason})."
 
 

@@ -121,7 +121,7 @@ def _fresh(evidence: Evidence, reference: Site) -> Verdict:
         code, share = ReasonCode.SAVING_TOO_SMALL, saved_share(best_later, best_now)
         why = f"waiting would save {share:.1%}, less than the {evidence.spec.minimum_saving:.0%} asked for"
     else:
-        code, why = ReasonCode.GREENEST_NOW, "no later start in its window is greener"
+        code, why = ReasonCode.GREENEST_NOW, _not_greener_because(evidence)
     if best_now.site != reference.name:
         return _elsewhere(evidence, reference, market, best_now)
     return Verdict(Action.RUN, best_now, code, f"Runs now on {best_now.site}: {why}.", market.alternatives())
@@ -199,6 +199,12 @@ def _starts_early(evidence: Evidence, reference: Site, market: _Market, now: Opt
     return Verdict(Action.RUN, now, ReasonCode.GREENER_EARLY, sentence, market.alternatives())
 
 
+def _not_greener_because(evidence: Evidence) -> str:
+    if evidence.knows_the_hours:
+        return "no later start in its window is greener"
+    return "no source says how green the coming hours are, and by the mean of a year none is greener"
+
+
 def _elsewhere(evidence: Evidence, reference: Site, market: _Market, best_now: Option) -> Verdict:
     change = grams_change(best_now, option_at(evidence, reference, evidence.now))
     reason, why = ReasonCode.GREENER_SITE, "its longer run included"
@@ -208,9 +214,13 @@ def _elsewhere(evidence: Evidence, reference: Site, market: _Market, best_now: O
         Action.RUN,
         best_now,
         reason,
-        f"Runs now on {best_now.site}: {change} against {reference.name}, {why}.",
+        f"Runs now on {best_now.site}: {change} against {reference.name}, {why}.{_unknown(evidence)}",
         market.alternatives(),
     )
+
+
+def _unknown(evidence: Evidence) -> str:
+    return "" if evidence.knows_the_hours else " No source says how green the coming hours are."
 
 
 def _best_now(evidence: Evidence, market: _Market, reference: Site) -> Option | None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carbon_policy.domain.chain import ChainStep
 from carbon_policy.domain.decision import Action, Decision, Evidence, ReasonCode
 from carbon_policy.domain.job import JobSpec
 from carbon_policy.domain.signal import IntensitySeries
@@ -185,6 +186,14 @@ def test_a_flat_outlook_is_not_waited_for_though_any_saving_were_enough(intensit
     known = _evidence([intensity] * 12, expected_duration="67m", finish_within="12h", minimum_saving=0.0)
     decision = decide(known)
     assert (decision.action, decision.reason) == (Action.RUN, ReasonCode.GREENEST_NOW)
+
+
+@pytest.mark.parametrize(("step", "said"), [(ChainStep.YEARLY_MEAN, True), (ChainStep.KEYLESS, False)])
+def test_where_nothing_is_known_of_the_hours_the_sentence_says_so(step: ChainStep, said: bool) -> None:
+    known = _evidence([300] * 12, expected_duration="1h", finish_within="12h")
+    decision = decide(known.model_copy(update={"steps": dict.fromkeys(known.outlook, step)}))
+    assert decision.action is Action.RUN
+    assert ("no source says how green" in decision.sentence.lower()) is said
 
 
 def test_a_job_longer_than_the_outlook_runs_and_says_why() -> None:
