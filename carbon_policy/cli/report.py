@@ -120,9 +120,13 @@ def _collect(ledger: Ledger) -> None:
 
 
 def _say(result: Collected) -> None:
+    from collections import Counter
+
     from carbon_policy.cli.console import err, warn
 
     err().print(f"Collected: {len(result.recorded)} recorded, {result.settled} settled before.", style="dim")
+    for why, count in Counter(result.unsettled.values()).items():
+        warn(f"{count} {'job is' if count == 1 else 'jobs are'} not settled: {why}")
     if result.left_out:
         warn(f"{len(result.left_out)} runs were left out.")
     for run_id, why in list(result.left_out.items())[:_MOST_LEFT_OUT]:

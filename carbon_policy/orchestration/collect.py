@@ -1,7 +1,8 @@
 """Filling the ledger from what runs left on the Prefect server.
 
 Idempotent: a run that is in the ledger with its actual intensities is not touched again; one that was recorded
-on a forecast is recorded anew once the actual intensities are known.
+on a forecast is recorded anew once the actual intensities are known. A job is settled on the kind of grid that it was
+decided on, real or simulated, whatever the policy pins by then.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from carbon_policy.energy.estimate import estimate_from_site
 from carbon_policy.grid.series import changed
 from carbon_policy.orchestration.directory import Directory, read_directory
 from carbon_policy.orchestration.emissions import emissions_markdown, emissions_table, entry_of
+from carbon_policy.orchestration.evidence import weighs
 from carbon_policy.orchestration.names import (
     DEFERRED,
     GATE_RUN,
@@ -66,11 +68,13 @@ class Collected:
         recorded: Ids of runs that were added to the ledger, or recorded anew.
         settled: How many were in the ledger already, with actual intensities.
         left_out: Id of a run to why it could not be recorded.
+        unsettled: Id of a run to why the intensities that the sources gave do not settle it.
     """
 
     recorded: list[str] = field(default_factory=list)
     settled: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
+    unsettled: dict[str, str] = field(default_factory=dict)
 
 
 def collect(
@@ -108,10 +112,12 @@ def collect(
                 continue
             try:
                 flow, deployment = flow_name(run.flow_id), _deployment(run, deployment_name)
-                entry = _entry(client, run, flow, deployment, grid, now)
+                entry, unsuited = _entry(client, run, flow, deployment, grid, now)
             except (CarbonPolicyError, ValueError) as error:
                 result.left_out[str(run.id)] = str(error)
                 continue
+            if unsuited:
+                result.unsettled[str(run.id)] = unsuited
             outcome = ledger.record([entry])
             if outcome.added or outcome.updated:
                 result.recorded.append(str(run.id))
@@ -152,7 +158,8 @@ def _entry(
     deployment: str | None,
     grid: GridView,
     now: datetime,
-) -> LedgerEntry:
+) -> tuple[LedgerEntry, str]:
+    """The run's entry, and why the intensities that the sources gave do not settle it; empty where they may."""
     gate_run = (run.job_variables or {}).get(GATE_RUN, run.id)
     decision = read_decision(client, gate_run)
     if decision is None:
@@ -162,16 +169,19 @@ def _entry(
     readings = _readings(client, run, decision)
     span = (readings[0].started_at, max(one.ended_at for one in readings))
     ran_for = sum((one.ended_at - one.started_at for one in readings), timedelta(0))
-    return entry_of(
+    actual, unsuited = _actual(decision, span, ran_for, grid, now)
+    entry = entry_of(
         run=run,
         flow=flow,
         deployment=deployment,
         decision=decision,
         readings=readings,
-        actual=_actual(decision, span, ran_for, grid, now),
+        actual=actual,
         state=run.state_type.value if run.state_type else "UNKNOWN",
         span=span,
+        notes=(f"Not settled: {unsuited}",) if unsuited else (),
     )
+    return entry, unsuited
 
 
 def _readings(client: SyncPrefectClient, run: FlowRun, decision: Decision) -> list[EnergyReading]:
@@ -233,8 +243,10 @@ def _estimate(
 
 def _actual(
     decision: Decision, span: tuple[datetime, datetime], ran_for: timedelta, grid: GridView, now: datetime
-) -> dict[str, IntensitySeries]:
+) -> tuple[dict[str, IntensitySeries], str]:
     """The actual intensities of the run's zone and of the reference's, where they are known in full.
+
+    None where they are of another kind of grid than the decision's; then why, in a sentence, is the second part.
 
     The job at once on the reference may end after the run did, above all where the run started before it was due; what
     lies ahead nobody has measured, whatever a source may answer.
@@ -247,16 +259,43 @@ def _actual(
     start, end = min(evidence.submitted_at, span[0]), max(span[1], at_once_ends)
     found: dict[str, IntensitySeries] = {}
     if end > now:
-        return found
+        return found, ""
     for zone in {site.zone, reference.zone}:
         answer = grid.actuals(zone, start, end)
         series = answer.series
         if series is None or not series.covers(start, end):
             continue
+        unsuited = _of_another_grid(decision, series)
+        if unsuited:
+            return {}, unsuited
         if now - end > SETTLES_AFTER:
             series = changed(series, estimated=())
         found[zone] = series
-    return found
+    return found, ""
+
+
+def _of_another_grid(decision: Decision, series: IntensitySeries) -> str:
+    """Why these intensities do not account for this decision: one is of a real grid, one of a simulated; else empty.
+
+    Made-up hours would hide what a job of the real grid emitted. Real ones would make a claim of a job that was only
+    tried on a simulated grid. Nor could what either predicted be held against what came of it. A decision that asked
+    no grid is of neither.
+    """
+    evidence = decision.evidence
+    own = evidence.outlook.get(series.zone)
+    seen = [own] if own is not None else list(evidence.outlook.values())
+    if not seen and not weighs(evidence.spec, evidence.released):
+        return ""
+    # A simulated grid always answers, so a decision that asked and got nothing asked real sources.
+    simulated = {one.simulated for one in seen} or {False}
+    if series.simulated in simulated:
+        return ""
+    then, now = ("a real", "a simulated") if series.simulated else ("a simulated", "a real")
+    sources = ", ".join(dict.fromkeys(one.source for one in seen)) or "no source answered"
+    return (
+        f"decided on {then} grid ({sources}), while the policy's sources now speak of {now} one ({series.source})."
+        " A job is settled on the kind of grid that it was decided on: name such a source again."
+    )
 
 
 def _leave(client: SyncPrefectClient, run: FlowRun, entry: LedgerEntry) -> None:

@@ -63,7 +63,7 @@ def known(grid: Measured, now: datetime) -> dict[str, Any]:
         sentence="",
         evidence=evidence,
     )
-    return _actual(decision, (START, START + HOUR), HOUR, cast(GridView, grid), now)
+    return _actual(decision, (START, START + HOUR), HOUR, cast(GridView, grid), now)[0]
 
 
 @pytest.mark.parametrize(

@@ -84,13 +84,14 @@ class Server:
         self, states: list[State[Any]], readings: list[EnergyReading], runs: list[FlowRun] | None = None
     ) -> None:
         self.states, self.readings, self.runs = states, readings, runs or []
+        self.decided = decision()
         self.deployments: dict[UUID, str] = {}
         self.asked: list[str] = []
 
     def request(self, _method: str, _path: str, json: dict[str, Any]) -> Any:
         self.asked.append("artifacts")
         kind = json["artifacts"]["type"]["any_"]
-        left = [decision()] if kind == [DECISION_TYPE] else [*reversed(self.readings)]
+        left = [self.decided] if kind == [DECISION_TYPE] else [*reversed(self.readings)]
         page = left[json["offset"] : json["offset"] + json["limit"]]
         return SimpleNamespace(json=lambda: [{"data": item.model_dump_json()} for item in page])
 
