@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from carbon_policy.domain.decision import Plan
+from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.domain.job import Mode, PolicyName, Urgency
 from carbon_policy.orchestration.evidence import weighs
 from carbon_policy.orchestration.names import LABEL_RELEASED
@@ -58,8 +60,14 @@ def joint_places(
         standing = {str(run.id): plan for run in waiting() if (plan := planned_of(run)) is not None}
         return places_in(queue, standing, ours)
     except Exception as error:  # Without a joint plan the places of the last one hold.
-        why = str(error) or type(error).__name__
-        logger.warning("carbon-policy could not plan the waiting runs together: %s", why)
+        told = isinstance(error, CarbonPolicyError | httpx.HTTPError) and str(error)
+        # What was not foreseen says little by its message alone, and is a defect that somebody should hear of.
+        why = told or f"{type(error).__name__}: {error}"
+        logger.warning(
+            "carbon-policy could not plan the waiting runs together: %s",
+            why,
+            exc_info=None if told else error,
+        )
         return dict.fromkeys(ours, f"The waiting runs could not be planned together, so it stays: {why}")
 
 

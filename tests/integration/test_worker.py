@@ -156,6 +156,9 @@ class Served:
         values = [grids.BROWN] * NEVER_S + [grids.GREEN] * 120 + [grids.BROWN]
         policy = self.bench.policy(grids.trace(self.folder, values), sites=[narrow, wide])
         said = {**FLEXIBLE, "finish_within": "75m", "expected_duration": "10m", "policy": "fleet"}
+        # One that never waits, and for which the grid is not asked, stands in the queue with them.
+        urgent = self.deploy("urgent", policy, {"urgency": "critical"})
+        self.bench.run(urgent, state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1)))
         for case in TOGETHER:
             self.start(case, policy, said)
 
