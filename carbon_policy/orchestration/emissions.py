@@ -23,6 +23,7 @@ from carbon_policy.estimation.parameters import plain_parameters
 from carbon_policy.grid.sanity import differing
 from carbon_policy.orchestration.names import GATE_RUN, TAG_PLACED, TAG_TWIN
 from carbon_policy.policies.needs import reference_site
+from carbon_policy.report.wording import unhappy_end
 
 
 def entry_of(
@@ -184,6 +185,7 @@ def emissions_markdown(entry: LedgerEntry) -> str:
             f"Emitted {format_grams(entry.gco2)}; at once on fast it would have been"
             f" {format_grams(entry.counterfactual_gco2 or 0)}: {word} {format_grams(abs(saved))}."
         )
+    end = unhappy_end(entry)
     simulated = " **The grid is simulated: no claim may be built on these grams.**" if entry.simulated else ""
     lines = [
         f"### {headline}{simulated}",
@@ -194,6 +196,7 @@ def emissions_markdown(entry: LedgerEntry) -> str:
         "|---|---|",
         f"| Site | {entry.site} ({entry.tier}), zone {entry.zone} |",
         f"| Reason | `{entry.reason}`, deferred {entry.deferrals} times |",
+        *((f"| End | {end}: the job did not complete |",) if end else ()),
         _wait_row(entry.wait_s),
         f"| Energy | {format_energy(entry.energy_kwh)}: {format_energy(entry.measured_kwh)} measured,"
         f" {format_energy(entry.estimated_kwh)} estimated ({entry.energy_methods}) |",

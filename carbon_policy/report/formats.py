@@ -25,9 +25,10 @@ from carbon_policy.report.wording import (
     format_wait,
     headline,
     placement,
+    unhappy_end,
 )
 
-JSON_SCHEMA = "carbon-policy-report/1"
+JSON_SCHEMA = "carbon-policy-report/2"
 """Named in the JSON; raised when a field changes its meaning."""
 
 _STYLES = {1: "", 0: "", -1: "bold red"}
@@ -155,9 +156,12 @@ def _cell(value: object) -> object:
 
 def _cells(entry: LedgerEntry) -> list[Text]:
     # Text, not str: a job named [red] is a name and no markup.
+    decided, end = _two_lines(placement(entry), entry.reason), unhappy_end(entry)
+    if end:
+        decided.append(f"\n{end}", style="bold red")
     return [
         _two_lines(entry.run_name or entry.flow, deployment_of(entry)),
-        _two_lines(placement(entry), entry.reason),
+        decided,
         Text(format_wait(entry.wait_s)),
         _two_lines(format_energy(entry.energy_kwh), energy_origin(entry.energy_kwh, entry.measured_kwh)),
         Text(format_grams(entry.gco2)),

@@ -19,6 +19,7 @@ from carbon_policy.report.wording import (
     format_wait,
     headline,
     placement,
+    unhappy_end,
 )
 
 
@@ -53,6 +54,7 @@ def _environment() -> Environment:
         "forecast_sentence": forecast_sentence,
         "headline": headline,
         "placement": placement,
+        "unhappy_end": unhappy_end,
         "tone": lambda saved_gco2: ("", "good", "bad")[sign(saved_gco2)],
     }
     return environment

@@ -29,6 +29,7 @@ class Totals(BaseModel):
         preliminary: Counted jobs whose grams are preliminary.
         cost_carbon: Counted jobs that emitted more than at once on fast.
         not_completed: Jobs that failed, crashed or were cancelled; what they emitted counts.
+        not_completed_idle: Those of them that used no energy, as far as is known.
         energy_kwh: At the machines, without PUE.
         measured_kwh: The part of it that counters said.
         estimated_kwh: The part of it that models said.
@@ -38,9 +39,11 @@ class Totals(BaseModel):
         counterfactual_gco2: Grams of the same jobs at once on fast.
         saved_gco2: Their difference; negative where placing cost carbon.
         saved_percent: Of the counterfactual; `None` where that is nothing.
-        predicted_jobs: Counted jobs whose decision predicted a saving.
+        predicted_jobs: Counted jobs that completed, and whose decision predicted a saving.
         predicted_saving_gco2: What those decisions predicted.
         realised_saving_gco2: What those jobs then saved.
+        predicted_not_completed: Counted jobs whose decision predicted a saving, but that did not complete: they are on
+            neither side of that comparison.
         wait_mean_s: Seconds from being due to the start.
         wait_max_s: The longest of them.
     """
@@ -53,6 +56,7 @@ class Totals(BaseModel):
     preliminary: int
     cost_carbon: int
     not_completed: int
+    not_completed_idle: int
     energy_kwh: float
     measured_kwh: float
     estimated_kwh: float
@@ -65,6 +69,7 @@ class Totals(BaseModel):
     predicted_jobs: int
     predicted_saving_gco2: float
     realised_saving_gco2: float
+    predicted_not_completed: int
     wait_mean_s: float
     wait_max_s: float
 
@@ -143,6 +148,11 @@ def deployment_of(entry: LedgerEntry) -> str:
     return f"{entry.flow}/{entry.deployment}" if entry.deployment else entry.flow
 
 
+def completed(entry: LedgerEntry) -> bool:
+    """Whether the job ran to its end: it did not crash, fail or get cancelled."""
+    return entry.state == "COMPLETED"
+
+
 def _group(entries: Sequence[LedgerEntry]) -> Group:
     def by(key: Callable[[LedgerEntry], str]) -> dict[str, Totals]:
         return {name: _totals(part) for name, part in sorted(_split(entries, key).items())}
@@ -169,7 +179,10 @@ def _split(entries: Iterable[LedgerEntry], key: Callable[[LedgerEntry], Key]) ->
 def _totals(entries: Sequence[LedgerEntry]) -> Totals:
     counted = [entry for entry in entries if entry.saved_gco2 is not None]
     lacking = [entry for entry in entries if entry.saved_gco2 is None]
-    predicted = [entry for entry in counted if entry.predicted_saving_gco2 is not None]
+    with_prediction = [entry for entry in counted if entry.predicted_saving_gco2 is not None]
+    # A prediction is of a whole job: one that broke off neither kept it nor missed it.
+    predicted = [entry for entry in with_prediction if completed(entry)]
+    broken_off = [entry for entry in entries if not completed(entry)]
     counterfactual = fsum(entry.counterfactual_gco2 or 0 for entry in counted)
     saved = fsum(entry.saved_gco2 or 0 for entry in counted)
     # An early start makes nobody's wait shorter.
@@ -180,7 +193,8 @@ def _totals(entries: Sequence[LedgerEntry]) -> Totals:
         lacking_actuals=len(lacking),
         preliminary=sum(not entry.settled for entry in counted),
         cost_carbon=sum(sign(entry.saved_gco2) < 0 for entry in counted),
-        not_completed=sum(entry.state != "COMPLETED" for entry in entries),
+        not_completed=len(broken_off),
+        not_completed_idle=sum(not sign(entry.energy_kwh) for entry in broken_off),
         energy_kwh=fsum(entry.energy_kwh for entry in counted),
         measured_kwh=fsum(entry.measured_kwh for entry in counted),
         estimated_kwh=fsum(entry.estimated_kwh for entry in counted),
@@ -193,6 +207,7 @@ def _totals(entries: Sequence[LedgerEntry]) -> Totals:
         predicted_jobs=len(predicted),
         predicted_saving_gco2=fsum(entry.predicted_saving_gco2 or 0 for entry in predicted),
         realised_saving_gco2=fsum(entry.saved_gco2 or 0 for entry in predicted),
+        predicted_not_completed=len(with_prediction) - len(predicted),
         wait_mean_s=fsum(waits) / len(waits),
         wait_max_s=max(waits),
     )
@@ -223,7 +238,11 @@ def _notes(groups: Sequence[Group]) -> Iterable[str]:
         ),
         (
             "Did not complete, but emitted all the same",
-            sum(part.not_completed for part in totals),
+            sum(part.not_completed - part.not_completed_idle for part in totals),
+        ),
+        (
+            "Did not complete, and used no energy as far as is known",
+            sum(part.not_completed_idle for part in totals),
         ),
     ):
         if count:

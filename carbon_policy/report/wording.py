@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from carbon_policy.domain.ledger import LedgerEntry
 from carbon_policy.domain.times import format_duration
 from carbon_policy.domain.units import format_grams, format_percent, sign
-from carbon_policy.report.summary import Group
+from carbon_policy.report.summary import Group, completed
 
 
 def headline(group: Group) -> str:
@@ -28,12 +28,24 @@ def headline(group: Group) -> str:
 def forecast_sentence(group: Group) -> str:
     """How the predicted savings turned out; empty where none was predicted."""
     totals = group.totals
-    if not totals.predicted_jobs:
-        return ""
-    return (
-        f"The decisions of {totals.predicted_jobs} jobs predicted a saving of"
+    jobs, broken_off = totals.predicted_jobs, totals.predicted_not_completed
+    if not jobs:
+        return (
+            f"{_jobs(broken_off)} whose decisions predicted a saving did not complete: there is nothing to compare."
+            if broken_off
+            else ""
+        )
+    sentence = (
+        f"The {'decision' if jobs == 1 else 'decisions'} of {_jobs(jobs)} predicted a saving of"
         f" {format_grams(totals.predicted_saving_gco2)}; realised: {format_grams(totals.realised_saving_gco2)}."
     )
+    return (
+        f"{sentence} {broken_off} more did not complete and are on neither side." if broken_off else sentence
+    )
+
+
+def _jobs(count: int) -> str:
+    return f"{count} {'job' if count == 1 else 'jobs'}"
 
 
 def energy_origin(energy_kwh: float, measured_kwh: float) -> str:
@@ -49,6 +61,11 @@ def energy_origin(energy_kwh: float, measured_kwh: float) -> str:
 def placement(entry: LedgerEntry) -> str:
     """What was decided: `at once, fast`, `deferred, eco`."""
     return f"{'deferred' if entry.deferrals else 'at once'}, {entry.tier}"
+
+
+def unhappy_end(entry: LedgerEntry) -> str:
+    """How a job ended that did not complete: `crashed`, `failed`, `cancelled`; empty for one that did."""
+    return "" if completed(entry) else entry.state.lower()
 
 
 def format_wait(seconds: float) -> str:

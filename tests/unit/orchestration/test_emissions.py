@@ -83,6 +83,13 @@ def test_what_the_run_was_called_with_is_kept() -> None:
     assert (kept.quantity, kept.functional_unit) == (40, "image")
 
 
+def test_the_account_says_that_a_run_did_not_complete() -> None:
+    kept = entry(reading(0, 60))
+    assert "| End |" not in emissions_markdown(kept)
+    crashed = kept.model_copy(update={"state": "CRASHED"})
+    assert "| End | crashed: the job did not complete |" in emissions_markdown(crashed)
+
+
 def test_of_an_interrupted_run_the_breaks_are_no_running_time() -> None:
     kept = entry(reading(0, 30), reading(5, 60))
     assert kept.ended_at - kept.started_at == timedelta(hours=6)

@@ -41,7 +41,7 @@ def test_the_grams_can_be_worked_out_again_from_the_json(entries: list[LedgerEnt
 
 def test_the_json_holds_the_decision_and_its_evidence(entries: list[LedgerEntry]) -> None:
     report = json.loads(to_json(entries, summarise(entries)))
-    assert report["schema"] == "carbon-policy-report/1"
+    assert report["schema"] == "carbon-policy-report/2"
     assert report["entries"][0]["decision"]["evidence"]["outlook"]["DE"]["source"] == "energy-charts"
 
 
@@ -98,6 +98,13 @@ def test_a_negative_saving_is_red_and_has_its_sign(entries: list[LedgerEntry]) -
     text = shown(to_table(entries, summarise(entries)), colour=True)
     assert "\x1b[1;31m−101 g\x1b[0m" in text
     assert "\x1b[1;31m 130 g" not in text
+
+
+def test_a_row_says_how_a_job_ended_that_did_not_complete(make_entry: Callable[..., LedgerEntry]) -> None:
+    states = ("CRASHED", "CANCELLED", "COMPLETED")
+    ended = [make_entry("job", due=2, start=2, job_run_id=state, state=state) for state in states]
+    text = shown(to_table(ended, summarise(ended)))
+    assert [word in text for word in ("crashed", "cancelled", "completed")] == [True, True, False]
 
 
 def test_a_name_is_no_markup(make_entry: Callable[..., LedgerEntry]) -> None:

@@ -63,6 +63,11 @@ def test_the_page_says_what_was_saved_and_how_each_number_was_made(
     assert sum(tag == "details" for tag, _ in shown.tags) == 4
 
 
+def test_a_row_says_how_a_job_ended_that_did_not_complete(entries: list[LedgerEntry]) -> None:
+    assert page(entries).text.count("failed") == 2  # In its row, and where its numbers are explained.
+    assert "completed" not in page(entries[:2]).text
+
+
 def test_it_needs_nothing_from_elsewhere(entries: list[LedgerEntry], series: IntensitySeries) -> None:
     shown = page(entries, day_plot_html(series, plotted_jobs(entries), "A day"))
     assert any(tag == "script" for tag, _ in shown.tags)

@@ -7,7 +7,7 @@ import pytest
 
 from carbon_policy.domain.ledger import LedgerEntry
 from carbon_policy.report.summary import summarise
-from carbon_policy.report.wording import format_wait, headline
+from carbon_policy.report.wording import forecast_sentence, format_wait, headline
 
 # By hand, 0.3 kW x PUE 1.2 = 0.36 kWh an hour, on the fixture's day:
 # train due at 2 (360 + 340), run at 11 (180 + 160): 252 g instead, 122.4 g emitted.
@@ -55,6 +55,45 @@ def test_predictions_are_compared_over_the_jobs_that_have_them(entries: list[Led
     assert totals.predicted_jobs == 2
     assert totals.predicted_saving_gco2 == pytest.approx(150.0)
     assert totals.realised_saving_gco2 == pytest.approx(252.0 - 122.4)
+
+
+def test_a_job_that_broke_off_is_on_neither_side_of_the_comparison(
+    make_entry: Callable[..., LedgerEntry],
+) -> None:
+    predicted = {"predicted_saving_gco2": 150.0}
+    kept = make_entry("train", due=2, start=11, **predicted)
+    crashed = [
+        make_entry(name, due=2, start=11, state=state, energy_kwh=0.0, gco2=0.0, counterfactual_gco2=0.0, **predicted)
+        for name, state in (("a", "CRASHED"), ("b", "FAILED"))
+    ]  # fmt: skip
+    (group,) = summarise([kept, *crashed]).groups
+    totals = group.totals
+    assert (totals.counted, totals.predicted_jobs, totals.predicted_not_completed) == (3, 1, 2)
+    assert totals.predicted_saving_gco2 == pytest.approx(150.0)
+    assert totals.realised_saving_gco2 == pytest.approx(252.0 - 122.4)
+    assert forecast_sentence(group) == (
+        "The decision of 1 job predicted a saving of 150 g; realised: 130 g."
+        " 2 more did not complete and are on neither side."
+    )
+    (group,) = summarise(crashed).groups
+    assert forecast_sentence(group) == (
+        "2 jobs whose decisions predicted a saving did not complete: there is nothing to compare."
+    )
+    (group,) = summarise([make_entry("train", due=2, start=11)]).groups
+    assert forecast_sentence(group) == ""
+
+
+def test_of_a_job_that_used_no_energy_no_emission_is_said(
+    make_entry: Callable[..., LedgerEntry],
+) -> None:
+    ran = make_entry("a", due=2, start=11, state="FAILED")
+    idle = make_entry("b", due=2, start=11, state="CRASHED", energy_kwh=0.0, gco2=0.0)
+    emitted, none = "Did not complete, but emitted all the same: ", "Did not complete, and used no energy"
+    notes = summarise([ran, idle, make_entry("c", due=2, start=11)]).notes
+    assert f"{emitted}1 of 3 jobs." in notes
+    assert f"{none} as far as is known: 1 of 3 jobs." in notes
+    assert not any(note.startswith(emitted) for note in summarise([idle]).notes)
+    assert not any(note.startswith(none) for note in summarise([ran]).notes)
 
 
 def test_breakdowns_have_every_job_once(entries: list[LedgerEntry]) -> None:
