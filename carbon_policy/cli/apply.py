@@ -63,6 +63,8 @@ def apply(
     for change in plan.changes:
         for line in change.by_hand:
             console.print(Text(line, style="yellow"))
+    for line in plan.warnings:
+        console.print(Text(line, style="yellow"), soft_wrap=True)  # It holds commands to be copied.
     if not plan.applied:
         if plan.pending:
             console.print("Nothing was changed: without --dry-run it will be.")

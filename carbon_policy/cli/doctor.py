@@ -91,6 +91,7 @@ def _server_findings(client: SyncPrefectClient, live: bool) -> Iterator[Finding]
         ("runs", runs.check_overdue),
         ("runs", runs.check_stranded),
         ("runs", runs.check_ends),
+        ("placed jobs", runs.check_crashes),
         ("pool carbon", pools.check_carbon_pool),
     ):
         yield from guarded(what, partial(check, client))

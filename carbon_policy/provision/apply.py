@@ -14,7 +14,7 @@ from prefect.settings import get_current_settings
 from carbon_policy.domain.errors import CarbonPolicyError, SetupError
 from carbon_policy.provision.block_documents import plan_block
 from carbon_policy.provision.files import Infrastructure
-from carbon_policy.provision.flow_deployments import plan_deployment
+from carbon_policy.provision.flow_deployments import plan_deployment, warnings_of_folders
 from carbon_policy.provision.infrastructure import choose_infrastructure
 from carbon_policy.provision.interpolation import Secrets
 from carbon_policy.provision.plan import Action, Plan, Step
@@ -61,7 +61,9 @@ async def apply(
         if not dry_run:
             for step in steps:
                 await _make(step, project.secrets)
-    return Plan(tuple(step.change for step in steps), form.value, why, applied=not dry_run)
+    changes = tuple(step.change for step in steps)
+    warnings = warnings_of_folders(changes, project, applied=not dry_run)
+    return Plan(changes, form.value, why, applied=not dry_run, warnings=warnings)
 
 
 async def _plan(client: PrefectClient, project: Project, form: Infrastructure) -> list[Step]:

@@ -235,6 +235,16 @@ class DeploymentEntry(Entry):
     concurrency_limit: int | None = Field(default=None, ge=1)
     description: str | None = None
 
+    @field_validator("work_pool", mode="before")
+    @classmethod
+    def _is_the_name_alone(cls, work_pool: Any) -> Any:
+        if isinstance(work_pool, Mapping):
+            raise InvalidInputError(
+                f"here it is the pool's name alone: write `work_pool: {work_pool.get('name', 'carbon')}`, and"
+                " `job_variables:` beside it, one level up. A mapping is what prefect.yaml has."
+            )
+        return work_pool
+
     @field_validator("schedule", mode="before")
     @classmethod
     def _cron_alone_will_do(cls, schedule: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from prefect.client.orchestration import PrefectClient
@@ -21,11 +23,13 @@ from carbon_policy.orchestration.names import CARBON_POOL, DECLARED
 from carbon_policy.orchestration.recording import DECLARED_ATTRIBUTE
 from carbon_policy.orchestration.variables import check_names, policy_part
 from carbon_policy.provision.files import DeploymentEntry, Infrastructure
-from carbon_policy.provision.plan import Kind, Step, compared
-from carbon_policy.provision.pools import pool_exists, variables_of_pool
+from carbon_policy.provision.plan import Action, Change, Kind, Step, compared
+from carbon_policy.provision.pools import pool_exists, type_of_pool, variables_of_pool
 from carbon_policy.provision.project import Project
 
 _NOT_FOUND = 404
+_IN_CONTAINERS = "docker"
+"""The type of pools whose jobs see no folder of the machine."""
 
 
 async def plan_deployment(
@@ -62,7 +66,86 @@ async def plan_deployment(
 
     wanted = {**fields, "schedules": [_schedule(schedule) for schedule in fields["schedules"]]}
     old = _stored(existing) if existing is not None else None
-    return Step(compared(Kind.DEPLOYMENT, name, old, wanted, project.secrets), make)
+    change = compared(Kind.DEPLOYMENT, name, old, wanted, project.secrets)
+    lacking = await _pools_without_its_code(client, entry, fields, project, infrastructure)
+    return Step(replace(change, lacking=lacking), make)
+
+
+def warnings_of_folders(changes: Sequence[Change], project: Project, *, applied: bool) -> tuple[str, ...]:
+    """What to do about deployments whose code lies in a folder of this machine, and whose jobs run in containers.
+
+    Args:
+        changes: Of pools and deployments.
+        project: What the files say.
+        applied: Whether the changes were made.
+
+    Returns:
+        A line each; nothing where there are no such deployments.
+    """
+    lacking = [change for change in changes if change.lacking]
+    if not lacking:
+        return ()
+    root, pools = (
+        project.root.resolve(),
+        list(dict.fromkeys(pool for change in lacking for pool in change.lacking)),
+    )
+    names, where = ", ".join(change.name for change in lacking), ", ".join(pools)
+    there = [
+        change.name
+        for change in changes
+        if change.kind is Kind.WORK_POOL and (applied or change.action is not Action.CREATE)
+    ]
+    both = [pool.name for pool in project.work_pools if Infrastructure.PROCESS in pool.templates]
+    lines = [
+        f"The code of {names} is in {root}, a folder of this machine. Jobs on {where} run in containers, which have"
+        " no such folder: they will crash. Do one of these, and apply again:",
+    ]
+    if set(pools) <= set(both):
+        # A pool keeps its type for good.
+        gone = [pool for pool in pools if pool in there]
+        first = f"stop the workers of {', '.join(gone)}, and then " if gone else ""
+        deletes = "".join(f"prefect work-pool delete {pool} && " for pool in gone)
+        lines.append(
+            f"  run jobs as processes: {first}{deletes}carbon-policy apply --infrastructure {Infrastructure.PROCESS}"
+        )
+    return (
+        *lines,
+        f'  lend containers the folder, if their workers are on this machine: volumes: ["{root}:{root}:ro"] in the'
+        " job_variables of the deployment; what the code imports must be in the image",
+        "  bring an image with the code in it: image, and directory for where it lies there, in the deployment",
+    )
+
+
+async def _pools_without_its_code(
+    client: PrefectClient,
+    entry: DeploymentEntry,
+    fields: dict[str, Any],
+    project: Project,
+    infrastructure: Infrastructure,
+) -> tuple[str, ...]:
+    """The pools on which a deployment's jobs may run, in containers that have not the folder of this machine."""
+    root = str(project.root.resolve())
+    if fields["pull_steps"] != _pull_steps(root):
+        return ()  # Its code is elsewhere, and we are told where.
+    placed = entry.work_pool == CARBON_POOL or DECLARED in fields["job_variables"]
+    found = []
+    for pool in dict.fromkeys(
+        [entry.work_pool, *(sorted(await _site_pools(client, project)) if placed else ())]
+    ):
+        if await type_of_pool(client, pool, project, infrastructure) != _IN_CONTAINERS:
+            continue
+        default = (
+            (await variables_of_pool(client, pool, project, infrastructure)).get("volumes", {}).get("default")
+        )
+        if not _is_mounted(root, entry.variables.get("volumes", default)):
+            found.append(pool)
+    return tuple(found)
+
+
+def _is_mounted(folder: str, volumes: Any) -> bool:
+    """Whether one of Docker's volumes, `here:there` or `here:there:ro`, puts something where the folder is."""
+    parts = [str(volume).split(":") for volume in (volumes if isinstance(volumes, list) else [])]
+    return any(len(part) > 1 and PurePosixPath(folder).is_relative_to(part[1]) for part in parts)
 
 
 def _fields(entry: DeploymentEntry, project: Project) -> tuple[str, dict[str, Any]]:
@@ -77,14 +160,13 @@ def _fields(entry: DeploymentEntry, project: Project) -> tuple[str, dict[str, An
             f" {type(error).__name__}: {project.secrets.mask(str(error))}"
         ) from None
     declared = getattr(flow, DECLARED_ATTRIBUTE, None)
-    directory = entry.directory or str(project.root.resolve())
     return flow.name, {
         "version": flow.version,
         # The server would keep no description as the text `None`.
         "description": entry.description or flow.description or "",
         "tags": entry.tags,
         "entrypoint": entry.entrypoint,
-        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": directory}}],
+        "pull_steps": _pull_steps(_directory(entry, project.root)),
         "parameters": entry.parameters,
         "parameter_openapi_schema": parameter_schema(flow).model_dump(exclude_unset=True),
         "enforce_parameter_schema": True,
@@ -93,6 +175,21 @@ def _fields(entry: DeploymentEntry, project: Project) -> tuple[str, dict[str, An
         "schedules": _schedules(entry),
         "concurrency_limit": entry.concurrency_limit,
     }
+
+
+def _directory(entry: DeploymentEntry, root: Path) -> str | None:
+    """Where a job's process begins; `None` for a module that is installed, which needs no folder."""
+    if entry.directory or ":" in entry.entrypoint:
+        return entry.directory or str(root.resolve())
+    package = entry.entrypoint.partition(".")[0]
+    ours = (root / package).exists() or (root / f"{package}.py").exists()
+    return str(root.resolve()) if ours else None
+
+
+def _pull_steps(directory: str | None) -> list[dict[str, Any]]:
+    if directory is None:
+        return []
+    return [{"prefect.deployments.steps.set_working_directory": {"directory": directory}}]
 
 
 def _schedules(entry: DeploymentEntry) -> list[DeploymentScheduleCreate]:
@@ -120,7 +217,9 @@ async def _check_job(
 ) -> None:
     """Refuse what the gate would refuse of every run; Prefect ignores a job variable that it does not know."""
     pools = {CARBON_POOL, *await _site_pools(client, project)}
-    known = [await variables_of_pool(client, pool, project, infrastructure) for pool in sorted(pools)]
+    known = [
+        frozenset(await variables_of_pool(client, pool, project, infrastructure)) for pool in sorted(pools)
+    ]
     check_names(entry.variables, frozenset().union(*known), f"{entry.where}.job_variables")
     try:
         resolve({DEPLOYMENT: policy_part(entry.variables)})

@@ -54,6 +54,7 @@ class Change:
         action: What is done.
         fields: What changes; empty unless it is an update.
         by_hand: What the files ask for and only people can do, a line each; empty where there is nothing.
+        lacking: Work pools whose containers have no such folder as the one with a deployment's code.
     """
 
     kind: Kind
@@ -61,6 +62,7 @@ class Change:
     action: Action
     fields: tuple[FieldChange, ...] = ()
     by_hand: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,14 @@ class Plan:
         infrastructure: The form in which pools are made, `docker` or `process`.
         why: Why it is that one, as a sentence.
         applied: Whether the changes were made; not so in a dry run.
+        warnings: What will not work as it is, and what to do about it, a line each.
     """
 
     changes: tuple[Change, ...]
     infrastructure: str
     why: str
     applied: bool
+    warnings: tuple[str, ...] = ()
 
     @property
     def pending(self) -> tuple[Change, ...]:

@@ -130,11 +130,22 @@ async def pool_exists(client: PrefectClient, name: str, project: Project) -> boo
 
 async def variables_of_pool(
     client: PrefectClient, name: str, project: Project, infrastructure: Infrastructure
-) -> frozenset[str]:
-    """The job variables that a pool knows, as the files make it or else as it is on the server."""
+) -> dict[str, Any]:
+    """The job variables that a pool knows, with their schemas, as the files make it or else as it is on the server."""
     for entry in project.work_pools:
         if entry.name == name:
             template = base_job_template(*entry.form(infrastructure))
-            return frozenset(template.get("variables", {}).get("properties", {}))
+            return dict(template.get("variables", {}).get("properties", {}))
     existing = await read_pool(client, name)
-    return frozenset(pool_variables(existing) if existing is not None else ())
+    return dict(pool_variables(existing)) if existing is not None else {}
+
+
+async def type_of_pool(
+    client: PrefectClient, name: str, project: Project, infrastructure: Infrastructure
+) -> str | None:
+    """The worker type of a pool, as the files make it or else as it is on the server; `None` where there is no such."""
+    for entry in project.work_pools:
+        if entry.name == name:
+            return entry.form(infrastructure)[0]
+    existing = await read_pool(client, name)
+    return existing.type if existing is not None else None

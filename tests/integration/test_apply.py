@@ -296,6 +296,72 @@ def test_deployments_are_made_as_prefect_deploy_makes_them(project: Path) -> Non
     assert not applied(project).pending
 
 
+CONTAINERS = """
+work_pools:
+  - {name: carbon, type: carbon-aware}
+  - {name: green, templates: {docker: {}, process: {}}}
+"""
+
+
+def told(plan: Plan) -> str:
+    return "\n".join(plan.warnings)
+
+
+def test_code_that_no_container_has_is_told_of_with_what_to_do(project: Path) -> None:
+    write(project, "pools", CONTAINERS)
+    write(project, "jobs", deployment())
+    process = "carbon-policy apply --infrastructure process"
+    dry = applied(project, DOCKER, dry_run=True)
+    assert f"code of plain/nightly is in {project}, a folder of this machine. Jobs on green run in" in told(
+        dry
+    )
+    assert f"as processes: {process}" in told(dry)
+    done = applied(project, DOCKER)
+    assert f"prefect work-pool delete green && {process}" in told(done)
+    assert f'volumes: ["{project}:{project}:ro"]' in told(done)
+    assert told(applied(project, DOCKER)) == told(done)
+
+    # Each thing that it says to do will do.
+    write(project, "jobs", deployment(job_variables={"volumes": [f"{project}:{project}:ro"]}))
+    assert not applied(project, DOCKER).warnings
+    write(project, "jobs", deployment(image="team/train:7", directory="/opt/train"))
+    assert not applied(project, DOCKER).warnings
+    write(project, "jobs", deployment())
+    on_server(lambda client: client.delete_work_pool("green"))
+    assert not applied(project, PROCESS).warnings
+
+
+def test_only_where_its_jobs_may_run_in_containers(project: Path) -> None:
+    write(project, "pools", CONTAINERS + "  - {name: here, type: process}\n")
+    write(project, "jobs", deployment(work_pool="here"))
+    assert not applied(project, DOCKER).warnings
+    write(project, "jobs", deployment(work_pool="here", entrypoint="flows/jobs.py:decorated"))
+    assert "decorated/nightly" in told(applied(project, DOCKER))
+    write(project, "jobs", deployment(work_pool="green"))
+    assert "plain/nightly" in told(applied(project, DOCKER))
+    lent = f"{{properties: {{volumes: {{default: ['{project}:{project}']}}}}}}"
+    write(project, "pools", CONTAINERS.replace("docker: {}", f"docker: {{variables: {lent}}}"))
+    assert not applied(project, DOCKER).warnings
+    write(project, "pools", "work_pools: [{name: carbon, type: carbon-aware}, {name: green, type: docker}]")
+    write(project, "jobs", deployment(job_variables={"volumes": [f"{project}/flows:/code"]}))
+    plan = applied(project, DOCKER)
+    assert "plain/nightly" in told(plan)
+    assert "--infrastructure" not in told(plan)
+
+
+def test_a_flow_of_an_installed_module_needs_no_folder_and_one_of_the_project_does(project: Path) -> None:
+    write(project, "pools", CONTAINERS)
+    overdue = "carbon_policy.orchestration.maintenance.find_overdue_runs"
+    write(project, "jobs", deployment(entrypoint=overdue, work_pool="green"))
+    assert not applied(project, DOCKER).warnings
+    assert not applied(project, DOCKER).pending
+    read = "carbon-find-overdue-runs/nightly"
+    assert not on_server(lambda client: client.read_deployment_by_name(read)).pull_steps
+    (project / "own_jobs.py").write_text(FLOW)
+    write(project, "jobs", deployment(entrypoint="own_jobs.plain", work_pool="green"))
+    assert "plain/nightly" in told(applied(project, DOCKER))
+
+
 def test_an_apply_that_failed_halfway_says_where_and_is_finished_by_the_next(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

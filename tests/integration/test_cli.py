@@ -12,16 +12,17 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
-from prefect.states import Failed, Scheduled
+from prefect.states import Crashed, Failed, Scheduled
 from typer.testing import CliRunner, Result
 
-from carbon_policy.cli.checks.runs import check_ends
+from carbon_policy.cli.checks.finding import Level
+from carbon_policy.cli.checks.runs import check_crashes, check_ends
 from carbon_policy.cli.main import app
 from carbon_policy.demo.processes import PrefectStack
 from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.orchestration.blocks import CarbonPolicy
 from carbon_policy.orchestration.maintenance import collect_emissions, find_overdue_runs
-from carbon_policy.orchestration.names import DEFERRED, LABEL_DEFERRALS
+from carbon_policy.orchestration.names import DEFERRED, LABEL_DEFERRALS, TAG_PLACED
 from tests.support.events import send_events
 
 pytestmark = pytest.mark.server
@@ -231,6 +232,31 @@ def test_the_doctor_says_what_was_refused_lately_and_no_more_than_is_read(client
     assert [finding.what for finding in shown] == [f"run refused-{number}" for number in (6, 5, 4, 3, 2)]
     assert rest.says == "7 runs of the last 24 h came to nothing; the newest 5 are above"
     assert "Say number 6 better." in invoke("doctor").stdout
+
+
+def test_the_doctor_says_how_many_placed_jobs_crashed_lately_and_what_the_newest_says(
+    client: SyncPrefectClient,
+) -> None:
+    deployment = client.read_deployment_by_name("train/nightly")
+
+    def crashed(name: str, *tags: str) -> None:
+        run = client.create_flow_run_from_deployment(deployment.id, name=name, tags=list(tags))
+        state: State[Any] = Crashed(message="Process exited with status code: 1")
+        client.set_flow_run_state(run.id, state, force=True)
+
+    crashed("nobody-placed-it")
+    now = datetime.now(UTC)
+    assert list(check_crashes(client, now)) == []
+    crashed("first", TAG_PLACED)
+    crashed("second", TAG_PLACED)
+    [found] = check_crashes(client, now)
+    assert (found.level, found.what) == (Level.WARN, "placed jobs")
+    assert found.says == (
+        "2 jobs crashed in the last 24 h; the newest just now, second of deployment train/nightly:"
+        " Process exited with status code: 1"
+    )
+    assert "not in the image" in found.mend
+    assert list(check_crashes(client, now + timedelta(hours=25))) == []
 
 
 def test_the_doctor_without_a_policy(stack: PrefectStack, monkeypatch: pytest.MonkeyPatch) -> None:

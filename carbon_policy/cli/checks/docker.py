@@ -35,7 +35,10 @@ def check_docker(pools: Sequence[WorkPool]) -> Iterator[Finding]:
             yield Finding(Level.OK, "image", image)
         else:
             yield Finding(
-                Level.WARN, "image", f"{image} is not on this machine", "make image, or docker pull it"
+                Level.WARN,
+                "image",
+                f"{image} is not on this machine",
+                "make image in a checkout of carbon-policy, or docker pull it",
             )
 
 

@@ -15,9 +15,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import DeploymentStatus, StateType
+from prefect.client.schemas.objects import DeploymentStatus, FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.cli.checks.finding import Finding, Level
 from carbon_policy.cli.words import counted
@@ -112,8 +113,7 @@ def check_ends(client: SyncPrefectClient, now: datetime | None = None) -> Iterat
     newest = client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.END_TIME_DESC, limit=_MOST_SHOWN)
     for run in newest:
         assert run.state is not None  # noqa: S101  By its name it was found.
-        name, ago = str(run.state.name), max(now - run.state.timestamp, timedelta(0))
-        when = f"{format_duration(ago)} ago" if ago >= timedelta(minutes=1) else "just now"
+        name, when = str(run.state.name), _when(run.state.timestamp, now)
         yield Finding(
             Level.WARN,
             f"run {run.name}",
@@ -125,3 +125,46 @@ def check_ends(client: SyncPrefectClient, now: datetime | None = None) -> Iterat
         if in_all > _MOST_SHOWN:
             says = f"{counted(in_all, 'run')} of the last 24 h came to nothing; the newest {_MOST_SHOWN} are above"
             yield Finding(Level.WARN, "runs", says)
+
+
+def check_crashes(client: SyncPrefectClient, now: datetime | None = None) -> Iterator[Finding]:
+    """Whether jobs that were placed have crashed lately; what the newest says.
+
+    Args:
+        client: A client of the server.
+        now: UTC; the present, if not said.
+    """
+    now = now or datetime.now(UTC)
+    wanted = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=[TAG_PLACED]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])),
+        end_time=FlowRunFilterEndTime(after_=now - LATELY),
+    )
+    newest = client.read_flow_runs(flow_run_filter=wanted, sort=FlowRunSort.END_TIME_DESC, limit=1)
+    for run in newest:
+        assert run.state is not None  # noqa: S101  By its type it was found.
+        crashed = counted(client.count_flow_runs(flow_run_filter=wanted), "job")
+        yield Finding(
+            Level.WARN,
+            "placed jobs",
+            f"{crashed} crashed in the last 24 h; the newest {_when(run.state.timestamp, now)}, {run.name} of"
+            f" {_deployment_of(client, run)}: {run.state.message or 'no more was said'}",
+            "look at its log in the UI; if that says that a folder or a module is missing, the job's code is not in"
+            " the image of its work pool",
+        )
+
+
+def _deployment_of(client: SyncPrefectClient, run: FlowRun) -> str:
+    try:
+        deployment = client.read_deployment(run.deployment_id) if run.deployment_id else None
+    except ObjectNotFound:
+        deployment = None
+    flow = client.read_flow(run.flow_id).name
+    return (
+        f"deployment {flow}/{deployment.name}" if deployment else f"flow {flow}, whose deployment was deleted"
+    )
+
+
+def _when(moment: datetime, now: datetime) -> str:
+    ago = max(now - moment, timedelta(0))
+    return f"{format_duration(ago)} ago" if ago >= timedelta(minutes=1) else "just now"

@@ -41,6 +41,10 @@ def project(tmp_path: Path, text: str, environment: dict[str, str] | None = None
         ),
         ("blocks: [{name: A b, type: secret}]", r"blocks\[0\]\.name: .*pattern"),
         (
+            "deployments: [{name: a, entrypoint: a, work_pool: {name: b, job_variables: {urgency: low}}}]",
+            r"deployments\[0\]\.work_pool: .*write `work_pool: b`, and `job_variables:` beside it, one level up",
+        ),
+        (
             "deployments: [{name: a, entrypoint: a, work_pool: b, concurrency_limit: 0}]",
             "concurrency_limit: ",
         ),
