@@ -352,6 +352,8 @@ def test_only_where_its_jobs_may_run_in_containers(project: Path) -> None:
 def test_a_flow_of_an_installed_module_needs_no_folder_and_one_of_the_project_does(project: Path) -> None:
     write(project, "pools", CONTAINERS)
     overdue = "carbon_policy.orchestration.maintenance.find_overdue_runs"
+    write(project, "jobs", deployment(entrypoint=overdue, work_pool="green", directory="/was/said"))
+    applied(project, DOCKER)
     write(project, "jobs", deployment(entrypoint=overdue, work_pool="green"))
     assert not applied(project, DOCKER).warnings
     assert not applied(project, DOCKER).pending
