@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
 from carbon_policy.domain.errors import CarbonPolicyError, SetupError
@@ -99,6 +99,8 @@ def _reason(error: Exception) -> str:
             return f"the server says {error.response.status_code}: {error.response.json()['detail']}"
         except (ValueError, KeyError, TypeError):
             return f"the server says {error.response.status_code}"
+    if isinstance(error, ObjectAlreadyExists):
+        return "somebody else has made it since it was looked for"
     return f"{type(error).__name__}: {error}"
 
 
