@@ -157,7 +157,12 @@ class _Queue:
 
 
 def _in_states(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
-    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))), **more)
+    return FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types))),
+        # Subflows have neither pool nor deployment, and may be many.
+        deployment_id=FlowRunFilterDeploymentId(is_null_=False),
+        **more,
+    )
 
 
 def _free(limit: int | None, taken: int, taken_here: int) -> float:
