@@ -31,7 +31,7 @@ from carbon_policy.orchestration.directory import Directory, starts_gate
 from carbon_policy.orchestration.evidence import weighs
 from carbon_policy.orchestration.names import DECLARED, LABEL_CHILD, PLACED
 from carbon_policy.orchestration.policy_task import evidence_for
-from carbon_policy.orchestration.runs import all_runs
+from carbon_policy.orchestration.runs import all_deployments, all_runs
 from carbon_policy.orchestration.variables import policy_block_name
 from carbon_policy.orchestration.world import World
 from carbon_policy.planning.problem import FleetJob, FleetProblem, FleetSite
@@ -166,13 +166,10 @@ def read_queue(
 def _consulting(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:
     """The deployments about whose runs the policy is asked."""
     gates = {pool.name for pool in client.read_work_pools(limit=200) if starts_gate(pool)}
-    offset = 0
-    while page := client.read_deployments(limit=200, offset=offset):
-        offset += len(page)
-        for deployment in page:
-            said = deployment.job_variables or {}
-            if PLACED not in said and (deployment.work_pool_name in gates or DECLARED in said):
-                yield deployment
+    for deployment in all_deployments(client):
+        said = deployment.job_variables or {}
+        if PLACED not in said and (deployment.work_pool_name in gates or DECLARED in said):
+            yield deployment
 
 
 def _waiting(client: SyncPrefectClient, deployments: list[Any]) -> Iterator[FlowRun]:

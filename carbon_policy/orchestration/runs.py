@@ -1,4 +1,4 @@
-"""Reading flow runs from the server, however many there are."""
+"""Reading flow runs and deployments from the server, however many there are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 
 _PAGE = 200
@@ -27,6 +28,22 @@ def all_runs(
     offset = 0
     while True:
         page = client.read_flow_runs(sort=sort, limit=_PAGE, offset=offset, **filters)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        offset += _PAGE
+
+
+def all_deployments(client: SyncPrefectClient, **filters: Any) -> Iterator[DeploymentResponse]:
+    """Every deployment that fits, page by page.
+
+    Args:
+        client: A client of the server.
+        **filters: As of the client's `read_deployments`.
+    """
+    offset = 0
+    while True:
+        page = client.read_deployments(limit=_PAGE, offset=offset, **filters)
         yield from page
         if len(page) < _PAGE:
             return

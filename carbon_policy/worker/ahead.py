@@ -26,12 +26,11 @@ from carbon_policy.domain.errors import CarbonPolicyError
 from carbon_policy.orchestration.deferral import submitted_at_of
 from carbon_policy.orchestration.policy_task import decide_for
 from carbon_policy.orchestration.records import plan_of, quietly
-from carbon_policy.orchestration.runs import all_runs
+from carbon_policy.orchestration.runs import all_deployments, all_runs
 from carbon_policy.orchestration.variables import policy_block_name, resolve_spec
 from carbon_policy.orchestration.waits import Wait, put_to_wait
 from carbon_policy.orchestration.world import World
 
-_PAGE = 200
 _WORTH_A_MOVE = timedelta(seconds=30)
 
 
@@ -96,15 +95,7 @@ def _start_of(decision: Decision, now: datetime) -> datetime | None:
 
 
 def _deployments(client: SyncPrefectClient, pool: str) -> Iterator[DeploymentResponse]:
-    offset = 0
-    while True:
-        page = client.read_deployments(
-            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])), limit=_PAGE, offset=offset
-        )
-        yield from page
-        if len(page) < _PAGE:
-            return
-        offset += _PAGE
+    return all_deployments(client, work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])))
 
 
 def _not_yet_due(client: SyncPrefectClient, now: datetime, early: dict[UUID, timedelta]) -> list[FlowRun]:

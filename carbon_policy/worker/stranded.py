@@ -29,7 +29,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 
 from carbon_policy.orchestration.names import LABEL_CHECKPOINT, PLACED
-from carbon_policy.orchestration.runs import all_runs, count_without_pool
+from carbon_policy.orchestration.runs import all_deployments, all_runs, count_without_pool
 
 LEFT_RUNNING = (StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED)
 """The states of a run whose job is under way."""
@@ -37,8 +37,6 @@ LEFT_RUNNING = (StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED)
 _LIVE = (StateType.PENDING, *LEFT_RUNNING)
 _IN_A_PLACE = (StateType.PENDING, StateType.RUNNING)
 """The states that the server counts against a limit."""
-
-_PAGE = 200
 
 
 def awaits_a_worker(run: FlowRun) -> bool:
@@ -89,14 +87,8 @@ class Stranded:
 
     def _read_deployments(self) -> dict[UUID, str]:
         """The pool's deployments, and the queue of each."""
-        found: dict[UUID, str] = {}
-        while True:
-            page = self._client.read_deployments(
-                work_pool_filter=self._on_pool, limit=_PAGE, offset=len(found)
-            )
-            found |= {deployment.id: str(deployment.work_queue_name) for deployment in page}
-            if len(page) < _PAGE:
-                return found
+        found = all_deployments(self._client, work_pool_filter=self._on_pool)
+        return {deployment.id: str(deployment.work_queue_name) for deployment in found}
 
     def _read(self, wanted: FlowRunFilter) -> list[FlowRun]:
         ids = FlowRunFilterDeploymentId(any_=sorted(self._queue_of))

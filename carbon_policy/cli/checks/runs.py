@@ -25,11 +25,10 @@ from carbon_policy.cli.words import counted
 from carbon_policy.domain.times import format_duration
 from carbon_policy.orchestration.names import JOB_DELETED, PLACED_NAMES, POOL_GONE, TAG_PLACED, WAITING
 from carbon_policy.orchestration.overdue import find_overdue
-from carbon_policy.orchestration.runs import count_without_pool
+from carbon_policy.orchestration.runs import all_deployments, count_without_pool
 
 LATELY = timedelta(hours=24)
 _MOST_SHOWN = 5
-_PAGE = 200
 
 _WITH_AN_OWNER = FlowRunFilterState(
     name=FlowRunFilterStateName(any_=[*WAITING, *PLACED_NAMES]),
@@ -90,12 +89,9 @@ def check_stranded(client: SyncPrefectClient) -> Iterator[Finding]:
 
 def _without_owner(client: SyncPrefectClient) -> Iterator[DeploymentResponse]:
     """Deployments without a work pool that no process has served lately."""
-    offset = 0
-    while page := client.read_deployments(limit=_PAGE, offset=offset):
-        for deployment in page:
-            if deployment.work_pool_name is None and deployment.status is not DeploymentStatus.READY:
-                yield deployment
-        offset += len(page)
+    for deployment in all_deployments(client):
+        if deployment.work_pool_name is None and deployment.status is not DeploymentStatus.READY:
+            yield deployment
 
 
 def check_ends(client: SyncPrefectClient, now: datetime | None = None) -> Iterator[Finding]:
