@@ -147,7 +147,7 @@ def find_overdue(
 def stuck_gates(
     client: SyncPrefectClient, runs: Sequence[FlowRun], now: datetime, grace: timedelta
 ) -> list[Overdue]:
-    """Of runs that gates took, those that are Pending or Running with nobody behind them.
+    """Of runs that gates may have, those that are Pending or Running with nobody behind them.
 
     Args:
         client: A client of the server.

@@ -21,11 +21,10 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 
 from carbon_policy.domain.errors import CarbonPolicyError
-from carbon_policy.orchestration.names import LABEL_CHILD
 from carbon_policy.orchestration.overdue import LATE, OverdueKind, find_overdue, re_place, stuck_gates
 from carbon_policy.orchestration.runs import all_runs
 from carbon_policy.orchestration.waits import wait_again
@@ -83,16 +82,9 @@ def recover(
         stranded: Runs that have lost their pool, and are this one's to see to.
     """
     # Of a run on no pool it must be known that a gate took it: else a process may serve its deployment, and has it.
-    without_job = [
-        run for run in stranded if run.state_type is StateType.PENDING or LABEL_CHILD not in run.labels
-    ]
-    long = [run for run in without_job if run.state is not None and now - run.state.timestamp > nobody_for]
-    taken = [run for run in long if was_taken(client, run)]
+    lost = [one for one in stuck_gates(client, stranded, now, nobody_for) if was_taken(client, one.run)]
     done: list[tuple[FlowRun, OverdueKind]] = []
-    for overdue in (
-        *find_overdue(client, now, nobody_for, pool=pool),
-        *stuck_gates(client, taken, now, nobody_for),
-    ):
+    for overdue in (*find_overdue(client, now, nobody_for, pool=pool), *lost):
         # What was not woken is handed out to every worker that asks for due runs, this one too.
         if overdue.kind is OverdueKind.NOT_WOKEN or is_mine(overdue.run.id):
             continue

@@ -8,9 +8,9 @@ queues, limits - is held back of these as well.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -99,15 +99,16 @@ class Stranded:
 
     def _room_for(self, due: Sequence[FlowRun]) -> list[FlowRun]:
         """As many as the server would hand out, were they on the pool."""
-        pool = self._client.read_work_pool(self._pool)
-        if not due or pool.is_paused:
+        if not due:
             return []
-        queues = {queue.name: queue for queue in self._read_queues()}
+        pool = self._client.read_work_pool(self._pool)
+        if pool.is_paused:
+            return []
+        queues = {queue.name: queue for queue in self._client.read_work_queues(self._pool)}
         here = Counter(self._queue(run) for run in self._live if run.state_type in _IN_A_PLACE)
-        free = _free(pool.concurrency_limit, self._count(), sum(here.values()))
+        free = self._free(pool.concurrency_limit, here.total())
         free_of = {
-            name: _free(queue.limit, self._count(name) if queue.limit is not None else 0, here[name])
-            for name, queue in queues.items()
+            name: self._free(queue.concurrency_limit, here[name], name) for name, queue in queues.items()
         }
         found: list[FlowRun] = []
         for run in due:
@@ -123,29 +124,14 @@ class Stranded:
         assert run.deployment_id is not None  # noqa: S101  By its deployment it was found.
         return self._queue_of[run.deployment_id]
 
-    def _read_queues(self) -> Iterable[_Queue]:
-        answer = self._client.request(
-            "POST",
-            "/work_pools/{work_pool_name}/queues/filter",
-            path_params={"work_pool_name": self._pool},
-            json={},
-        )
-        return [_Queue(said["name"], said["is_paused"], said["concurrency_limit"]) for said in answer.json()]
-
-    def _count(self, queue: str | None = None) -> int:
-        """The places that the pool's own runs have, or those of one of its queues."""
-        wanted = _in_states(_IN_A_PLACE)
-        if queue is not None:
-            wanted = wanted.model_copy(update={"work_queue_name": FlowRunFilterWorkQueueName(any_=[queue])})
-        count: int = self._client.count_flow_runs(flow_run_filter=wanted, work_pool_filter=self._on_pool)
-        return count
-
-
-@dataclass(frozen=True)
-class _Queue:
-    name: str
-    is_paused: bool
-    limit: int | None
+    def _free(self, limit: int | None, taken_here: int, queue: str | None = None) -> float:
+        """The places that are left by the limit of the pool, or of one of its queues."""
+        if limit is None:
+            return math.inf
+        name = FlowRunFilterWorkQueueName(any_=[queue]) if queue is not None else None
+        wanted = _in_states(_IN_A_PLACE, work_queue_name=name)
+        taken: int = self._client.count_flow_runs(flow_run_filter=wanted, work_pool_filter=self._on_pool)
+        return limit - taken - taken_here
 
 
 def _in_states(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
@@ -155,10 +141,6 @@ def _in_states(types: Sequence[StateType], **more: Any) -> FlowRunFilter:
         deployment_id=FlowRunFilterDeploymentId(is_null_=False),
         **more,
     )
-
-
-def _free(limit: int | None, taken: int, taken_here: int) -> float:
-    return float("inf") if limit is None else limit - taken - taken_here
 
 
 def _is_half_way(run: FlowRun) -> bool:
